@@ -1,0 +1,63 @@
+"""Pellucid: a microscope for vision models.
+
+    import pellucid as pl
+
+    model = pl.load("default")
+    pl.render(model, "mixed4a:12").save("12.png")
+
+Names are loaded when they are first used: importing the package imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pellucid.ascent.recipe import Recipe
+    from pellucid.ascent.render import render, stream
+    from pellucid.ascent.rendering import Rendering, Status
+    from pellucid.errors import PellucidError
+    from pellucid.models.ensemble import Ensemble
+    from pellucid.models.model import Model
+    from pellucid.models.targets import Target
+    from pellucid.models.zoo import load
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Ensemble": "pellucid.models.ensemble",
+    "Model": "pellucid.models.model",
+    "PellucidError": "pellucid.errors",
+    "Recipe": "pellucid.ascent.recipe",
+    "Rendering": "pellucid.ascent.rendering",
+    "Status": "pellucid.ascent.rendering",
+    "Target": "pellucid.models.targets",
+    "load": "pellucid.models.zoo",
+    "render": "pellucid.ascent.render",
+    "stream": "pellucid.ascent.render",
+}
+
+__all__ = [
+    "Ensemble",
+    "Model",
+    "PellucidError",
+    "Recipe",
+    "Rendering",
+    "Status",
+    "Target",
+    "__version__",
+    "load",
+    "render",
+    "stream",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pellucid' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Front doors: they parse, call and print."""

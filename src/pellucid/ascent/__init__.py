@@ -1,0 +1,1 @@
+"""The optimisation loop: a recipe in, a rendering out."""

@@ -1,0 +1,90 @@
+"""Random numbers by counter: one independent stream per image, whatever else is in the batch.
+
+A stream is a 64-bit key; a number is a hash of its key and its place. Nothing advances, so an image's numbers depend
+on its own key, step and purpose alone: not on its neighbours, the device, or how a sweep was interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+__all__ = ["Draws"]
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as int64, the odd increment of splitmix64
+_MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+
+
+def _hashed(text: str) -> int:
+    """The first eight bytes of SHA-256 as a signed integer: the same on every machine and in every process."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little", signed=True)
+
+
+def _shifted(bits: Tensor, by: int) -> Tensor:
+    """Logical right shift (torch shifts int64 arithmetically)."""
+    return (bits >> by) & ((1 << (64 - by)) - 1)
+
+
+def _mixed(bits: Tensor) -> Tensor:
+    """The finaliser of splitmix64 (Steele, Lea & Flood, OOPSLA 2014): every input bit reaches every output bit."""
+    bits = (bits ^ _shifted(bits, 30)) * _MIX_1
+    bits = (bits ^ _shifted(bits, 27)) * _MIX_2
+    return bits ^ _shifted(bits, 31)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A random stream for each image: `keys` [b].
+
+    The same `Draws` gives the same numbers at every call; `child` and `at` give new streams for another purpose or
+    another step.
+    """
+
+    keys: Int64[Tensor, " b"]
+
+    @classmethod
+    def from_keys(cls, names: Sequence[str], device: torch.device | str = "cpu") -> Draws:
+        """One stream per name; equal names give equal streams."""
+        return cls(torch.tensor([_hashed(name) for name in names], dtype=torch.int64, device=device))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def child(self, label: str) -> Draws:
+        """Streams for the purpose `label`, independent of these."""
+        return Draws(_mixed(self.keys ^ _hashed(label)))
+
+    def at(self, step: int | Int64[Tensor, " b"]) -> Draws:
+        """Streams for a step, or for one step per image."""
+        place = torch.as_tensor(step, dtype=torch.int64, device=self.keys.device) + 1
+        return Draws(_mixed(self.keys + place * _GOLDEN))
+
+    def rows(self, rows: Sequence[int] | Tensor) -> Draws:
+        """The streams of some of the images."""
+        return Draws(self.keys[torch.as_tensor(rows, dtype=torch.int64, device=self.keys.device)])
+
+    def to(self, device: torch.device | str) -> Draws:
+        """The same streams on another device."""
+        return Draws(self.keys.to(device))
+
+    def uniform(self, *shape: int) -> Float[Tensor, "b ..."]:
+        """Numbers in [0, 1), `[b, *shape]`, float32 with 24 random bits."""
+        counters = torch.arange(1, math.prod(shape) + 1, device=self.keys.device) * _GOLDEN
+        bits = _mixed(self.keys[:, None] + counters)
+        return (_shifted(bits, 40).to(torch.float32) * 2.0**-24).view(len(self), *shape)
+
+    def normal(self, *shape: int) -> Float[Tensor, "b ..."]:
+        """Standard normal numbers, `[b, *shape]`, float32 (Box-Muller)."""
+        count = math.prod(shape)
+        pairs = self.uniform(2, (count + 1) // 2)
+        radius = torch.sqrt(-2 * torch.log1p(-pairs[:, 0]))  # 1 - u lies in (0, 1]: the logarithm is finite
+        angle = 2 * math.pi * pairs[:, 1]
+        both = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], 1)
+        return both[:, :count].reshape(len(self), *shape)

@@ -1,0 +1,57 @@
+"""What can go wrong, in one family: catch `PellucidError` for all of it.
+
+Every message is one line that says what was given, what was possible and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ImageError",
+    "MissingExtra",
+    "ModelError",
+    "PellucidError",
+    "RecipeError",
+    "TargetError",
+    "WeightsError",
+    "did_you_mean",
+]
+
+
+class PellucidError(Exception):
+    """The root of every error that Pellucid raises on purpose."""
+
+
+class TargetError(PellucidError, ValueError):
+    """A target names something that the network does not have, or cannot be read."""
+
+
+class ModelError(PellucidError, ValueError):
+    """A network cannot be loaded, copied or run."""
+
+
+class WeightsError(ModelError):
+    """A weights file does not fit its network, or is not plain data."""
+
+
+class RecipeError(PellucidError, ValueError):
+    """A setting is unknown, out of range or contradicts another."""
+
+
+class ImageError(PellucidError, ValueError):
+    """A picture cannot be read, written or made at the size asked for."""
+
+
+class MissingExtra(PellucidError, ImportError):
+    """An optional library is not installed; the message holds the pip line that installs it."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f"{library} is not installed. Install it with: pip install 'pellucid[{extra}]'")
+
+
+def did_you_mean(name: str, options: Iterable[str]) -> str:
+    """The nearest of `options` to a mistyped name as " Did you mean 'a' or 'b'?", or "" when none is near."""
+    near = difflib.get_close_matches(name, list(options), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(repr(option) for option in near)}?" if near else ""

@@ -1,0 +1,1 @@
+"""Differentiable images: what is optimised, its colour space, and reading and writing pictures."""

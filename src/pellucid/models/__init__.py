@@ -1,0 +1,1 @@
+"""A network, the names of its units, and its activations."""

@@ -1,0 +1,1 @@
+"""From a network's activations to one score per image."""

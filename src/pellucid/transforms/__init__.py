@@ -1,0 +1,1 @@
+"""Random differentiable transforms of images, drawn separately for every image."""
