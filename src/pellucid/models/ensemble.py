@@ -1,0 +1,110 @@
+"""Several networks looked at as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from pellucid.errors import ModelError, TargetError, did_you_mean
+from pellucid.models.layers import Layer
+from pellucid.models.model import Model, Precision
+from pellucid.models.taps import Activations, Tap
+
+__all__ = ["Ensemble"]
+
+
+class Ensemble(Model):
+    """A Model whose layers carry the prefix of the member they belong to: `a/layer4`, `b/layer4`.
+
+    The picture has the size of the first member; a member made for another size sees it resized bilinearly. Only
+    members that are asked for run.
+
+        ensemble = Ensemble(a=pl.load("default"), b=pl.load("plain"))
+        pl.render(ensemble, "a/mixed4a:12 + b/mixed4a:12")
+
+    Raises:
+        ModelError: no member, or members that differ in input channels or value range.
+    """
+
+    def __init__(self, **members: Model) -> None:
+        if not members:
+            raise ModelError("an Ensemble needs at least one member: Ensemble(a=model, b=other)")
+        first = next(iter(members.values()))
+        for prefix, member in members.items():
+            if (member.channels, member.value_range) != (first.channels, first.value_range):
+                raise ModelError(f"member {prefix!r} of the Ensemble has another number of channels or value range")
+        self.members = members
+        self.name = "+".join(member.name for member in members.values())
+        self.size, self.channels, self.value_range = first.size, first.channels, first.value_range
+        self.mean, self.std = first.mean, first.std
+        self.classes = None
+        self.precision = first.precision
+        self.device = first.device
+
+    def at(self, *, device: torch.device | str | None = None, precision: Precision = "float32") -> Ensemble:
+        """The same ensemble with every member on another device or at another precision."""
+        return Ensemble(**{k: member.at(device=device, precision=precision) for k, member in self.members.items()})
+
+    @property
+    def weights_hash(self) -> str:  # type: ignore[override]  # a property here, a cached one there
+        """The members' hashes, joined."""
+        return "+".join(member.weights_hash for member in self.members.values())
+
+    @property
+    def output_kind(self) -> Literal["logits", "probabilities"]:
+        """The first member's."""
+        return next(iter(self.members.values())).output_kind
+
+    def layers_at(self, size: tuple[int, int]) -> dict[str, Layer]:
+        """All members' layers, prefixed, for pictures of this size."""
+        return {
+            f"{prefix}/{name}": replace(layer, name=f"{prefix}/{name}")
+            for prefix, member in self.members.items()
+            for name, layer in member.layers_at(self._size_for(member, size)).items()
+        }
+
+    def layer(self, name: str, size: tuple[int, int] | None = None) -> Layer:
+        """One member's layer, as `prefix/layer`."""
+        prefix, _, rest = name.partition("/")
+        if prefix not in self.members:
+            hint = did_you_mean(prefix, self.members) or f" Members: {', '.join(self.members)}."
+            raise TargetError(f"no member {prefix!r} in the ensemble (layer {name!r}).{hint}")
+        member = self.members[prefix]
+        return replace(member.layer(rest, self._size_for(member, size or self.size)), name=name)
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        """The first member's output."""
+        return next(iter(self.members.values())).forward(images)
+
+    def tap(self, images: Float[Tensor, "b c h w"], taps: Iterable[Tap | str]) -> Activations:
+        """One forward of each member that is asked for."""
+        wanted = [Tap(tap) if isinstance(tap, str) else tap for tap in taps]
+        size = (images.shape[-2], images.shape[-1])
+        layers = {tap.layer: self.layer(tap.layer, size) for tap in wanted}
+        values: dict[Tap, Tensor] = {}
+        for prefix, member in self.members.items():
+            own = {tap: replace(tap, layer=tap.layer.partition("/")[2]) for tap in wanted if _prefix(tap) == prefix}
+            if own:
+                seen = self._size_for(member, size)
+                shown = images if seen == size else F.interpolate(images, seen, mode="bilinear", antialias=True)
+                activations = member.tap(shown, own.values())
+                values.update({tap: activations[inner] for tap, inner in own.items()})
+        return Activations(values, layers, images)
+
+    def _size_for(self, member: Model, size: tuple[int, int]) -> tuple[int, int]:
+        """A member of the ensemble's own size sees the picture as it is; another sees it at its own size."""
+        return size if member.size == self.size else member.size
+
+    def class_index(self, name: str) -> int:
+        """Classes belong to members: give the output unit instead, as in `a/output:281`."""
+        raise TargetError(f"classes of an ensemble are given by member and index, as in '{next(iter(self.members))}/output:0'")
+
+
+def _prefix(tap: Tap) -> str:
+    return tap.layer.partition("/")[0]
