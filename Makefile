@@ -33,7 +33,7 @@ check: $(INSTALLED) ## format, lint, strict types, layers, and the built wheel i
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	PYTHONPATH=src $(BIN)/lint-imports
+	PYTHONPATH=src $(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -m wheel tests/project
 
 format: $(INSTALLED) ## write the format and the lint fixes that are safe

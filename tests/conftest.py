@@ -29,7 +29,7 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: while it lives, Playwright keeps an event loop running in this thread
 def _browser() -> Iterator[object]:
     program = os.environ.get("PELLUCID_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
