@@ -20,6 +20,13 @@ TREE = Path(__file__).parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies in tests/external as what it is."""
+    for item in items:
+        if item.path.is_relative_to(TREE / "tests/external"):
+            item.add_marker("external")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of data and pretrained networks beside the tree; without it the test skips."""
