@@ -1,0 +1,200 @@
+"""The front door of the ascent: a network and targets in, pictures out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.ascent.plan import Resolved, resolve
+from pellucid.ascent.recipe import Recipe
+from pellucid.ascent.rendering import Rendering
+from pellucid.ascent.slots import Finished, Job, Slots
+from pellucid.errors import ModelError, RecipeError, TargetError
+from pellucid.images import files
+from pellucid.models.model import Model
+from pellucid.models.targets import Target
+from pellucid.objectives.from_target import expand_targets, objective_of
+from pellucid.objectives.objective import Objective
+
+__all__ = ["Progress", "TargetLike", "render", "stream"]
+
+TargetLike = str | Target | Objective
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come, after each step of the batch; image-steps count every image's own steps."""
+
+    image_steps: int
+    total_image_steps: int
+    images_done: int
+    num_images: int
+    seconds: float
+
+    @property
+    def seconds_left(self) -> float:
+        """By the rate so far."""
+        return self.seconds / max(1, self.image_steps) * (self.total_image_steps - self.image_steps)
+
+
+def render(
+    model: Model,
+    targets: TargetLike | Sequence[TargetLike],
+    *,
+    recipe: Recipe | Mapping[str, Any] | None = None,
+    start: Tensor | None = None,
+    callback: Callable[[Progress], bool | None] | None = None,
+    **settings: Any,
+) -> Rendering:
+    """Make pictures of what targets of a network look for.
+
+    Targets are texts (`"mixed4a:12"`, `"mixed4a:*"`), `Target`s or `Objective`s; all are optimised in one batch of
+    slots, and no picture depends on which others were asked for. A target given twice gives two different pictures.
+
+    Args:
+        recipe: how; `settings` are fields of `Recipe` that change it, e.g. `steps=128`.
+        start: picture [c, h, w] in [0, 1] to start from, instead of noise.
+        callback: called after every step; returning True stops the run, which gives what there is, as Ctrl-C does.
+
+    Raises:
+        TargetError: an unknown layer or class, a channel out of range, a position outside the map.
+        RecipeError: an unknown or bad setting.
+        ModelError: the network cannot run at this size.
+    """
+    run = _Run(model, targets, recipe, start, callback, settings)
+    finished = sorted(run, key=lambda done: done.job.index)
+    if not finished:
+        raise KeyboardInterrupt
+    return run.rendering(finished)
+
+
+def stream(
+    model: Model,
+    targets: TargetLike | Sequence[TargetLike],
+    *,
+    recipe: Recipe | Mapping[str, Any] | None = None,
+    start: Tensor | None = None,
+    callback: Callable[[Progress], bool | None] | None = None,
+    **settings: Any,
+) -> Iterator[Rendering]:
+    """Like `render`, but yields each picture, a rendering of one, as soon as it has finished."""
+    run = _Run(model, targets, recipe, start, callback, settings)
+    for finished in run:
+        yield run.rendering([finished])
+
+
+class _Run:
+    """One call of `render` or `stream`: everything is checked when it is built, before the first step."""
+
+    def __init__(
+        self,
+        model: Model,
+        targets: TargetLike | Sequence[TargetLike],
+        recipe: Recipe | Mapping[str, Any] | None,
+        start: Tensor | None,
+        callback: Callable[[Progress], bool | None] | None,
+        settings: Mapping[str, Any],
+    ) -> None:
+        if not isinstance(model, Model):
+            raise ModelError(f"render takes a pl.Model, not {type(model).__name__}: wrap it, pl.Model(net, mean=…, size=…)")
+        self.model, self.callback = model, callback
+        self.recipe = Recipe.of(recipe, **settings)
+        size = self.recipe.size or model.size
+        start = self._start_picture(start)
+        self.labels, objectives = _objectives(targets, model, size)
+        seen: Counter[str] = Counter()
+        self.jobs = []
+        for index, objective in enumerate(objectives):
+            key = f"seed {self.recipe.seed} objective {objective.hash} member {seen[objective.hash]}"
+            seen[objective.hash] += 1
+            self.jobs.append(Job(index, objective, key, start))
+        self.resolved: Resolved = resolve(self.recipe, model, len(self.jobs))
+
+    def __iter__(self) -> Iterator[Finished]:
+        """Continuous batching: what has finished leaves, and the next job takes its slot."""
+        began, done, image_steps = time.perf_counter(), 0, 0
+        waiting = list(reversed(self.jobs))
+        slots = Slots(self.model, self.recipe, self.resolved)
+        while waiting or not slots.is_empty:
+            entering = [waiting.pop() for _ in range(min(len(slots.free), len(waiting)))]
+            if entering:
+                slots.enter(entering)
+            stopped = False
+            try:
+                slots.step()
+                image_steps += sum(slot is not None for slot in slots.slots)
+                if self.callback is not None:
+                    total = self.recipe.steps * len(self.jobs)
+                    seconds = time.perf_counter() - began
+                    progress = Progress(min(image_steps, total), total, done, len(self.jobs), seconds)
+                    stopped = self.callback(progress) is True
+            except KeyboardInterrupt:
+                stopped = True
+            if stopped:
+                slots.end("interrupted")
+                waiting.clear()
+            for finished in slots.leave():
+                done += 1
+                yield finished
+
+    def rendering(self, finished: Sequence[Finished]) -> Rendering:
+        """The finished images as one value."""
+        length = max(len(one.history) for one in finished)
+        history = torch.full((length, len(finished)), float("nan"))
+        for column, one in enumerate(finished):
+            history[: len(one.history), column] = torch.tensor(one.history)
+        missing = torch.full_like(finished[0].image, float("nan"))
+        kept = sorted({step for one in finished for step in one.snapshots})
+        return Rendering(
+            images=torch.stack([one.image for one in finished]),
+            scores=torch.tensor([one.score for one in finished]),
+            history=history,
+            snapshots={step: torch.stack([one.snapshots.get(step, missing) for one in finished]) for step in kept},
+            status=tuple(one.status for one in finished),
+            targets=tuple(self.labels[one.job.index] for one in finished),
+            recipe=self.recipe,
+            resolved=self.resolved,
+            model_name=self.model.name,
+            model_hash=self.model.weights_hash,
+            parameters=torch.stack([one.parameters for one in finished]),
+            value_range=self.model.value_range,
+        )
+
+    def _start_picture(self, start: Tensor | None) -> Tensor | None:
+        if start is not None and self.recipe.start is not None:
+            raise RecipeError("start is given twice: as a picture and as the recipe's file")
+        if start is None and self.recipe.start is not None:
+            start = files.read(Path(self.recipe.start), channels=self.model.channels)
+        if start is not None and (start.ndim != 3 or start.shape[0] != self.model.channels):
+            raise RecipeError(f"start must be [{self.model.channels}, h, w], not {list(start.shape)}")
+        return start
+
+
+def _objectives(
+    targets: TargetLike | Sequence[TargetLike], model: Model, size: tuple[int, int]
+) -> tuple[list[str], list[Objective]]:
+    """What to call each picture, and what it maximises."""
+    asked: Sequence[TargetLike] = [targets] if isinstance(targets, (str, Target, Objective)) else list(targets)
+    labels: list[str] = []
+    objectives: list[Objective] = []
+    for one in asked:
+        if isinstance(one, Objective):
+            labels.append(f"objective {one.hash[:8]}")
+            objectives.append(one)
+            continue
+        target = Target.parse(one) if isinstance(one, str) else one
+        if not isinstance(target, Target):
+            raise TargetError(f"a target is a text, a Target or an Objective, not {type(one).__name__}")
+        for single in expand_targets([target], model):
+            labels.append(str(single))
+            objectives.append(objective_of(single, model, size))
+    if not objectives:
+        raise TargetError("no target was given; name at least one, such as 'mixed4a:12' (pellucid layers MODEL)")
+    return labels, objectives

@@ -1,0 +1,142 @@
+"""What a run of the ascent gives back: pictures, how well they do, and how they came about."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pellucid.ascent.plan import Resolved
+from pellucid.ascent.recipe import Recipe
+from pellucid.images import files
+
+__all__ = ["Rendering", "State", "Status"]
+
+State = Literal["done", "converged", "interrupted", "dead", "nonfinite"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """How one image ended, after how many steps, and by what it was woken if it got no gradient at first."""
+
+    state: State
+    step: int
+    rescue: str | None = None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the picture shows its unit."""
+        return self.state in ("done", "converged")
+
+    def __str__(self) -> str:
+        woken = f", woken by {self.rescue}" if self.rescue else ""
+        return f"{self.state} after {self.step} steps{woken}"
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """Pictures of one run, in the order they were asked for; index or slice it to get some of them.
+
+    `images` [b, c, h, w] float32, in the network's value range; `scores` [b] clean (without transforms), in the
+    layer's units; `history` [steps, b], the scores under transforms, NaN behind an image's end; `snapshots` step ->
+    [b, c, h, w] (NaN for an image that had ended); `parameters` [b, m], what was optimised.
+    """
+
+    images: Float[Tensor, "b c h w"]
+    scores: Float[Tensor, " b"]
+    history: Float[Tensor, "steps b"]
+    snapshots: dict[int, Float[Tensor, "b c h w"]]
+    status: tuple[Status, ...]
+    targets: tuple[str, ...]
+    recipe: Recipe
+    resolved: Resolved
+    model_name: str
+    model_hash: str
+    parameters: Float[Tensor, "b m"] = field(repr=False)
+    value_range: tuple[float, float] = (0.0, 1.0)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, which: int | slice) -> Rendering:
+        if isinstance(which, int):
+            if not -len(self) <= which < len(self):
+                raise IndexError(f"no image {which} in a rendering of {len(self)}")
+            which = slice(which % len(self), which % len(self) + 1)
+        return Rendering(
+            images=self.images[which],
+            scores=self.scores[which],
+            history=self.history[:, which],
+            snapshots={step: images[which] for step, images in self.snapshots.items()},
+            status=self.status[which],
+            targets=self.targets[which],
+            recipe=self.recipe,
+            resolved=self.resolved,
+            model_name=self.model_name,
+            model_hash=self.model_hash,
+            parameters=self.parameters[which],
+            value_range=self.value_range,
+        )
+
+    @property
+    def pictures(self) -> Float[Tensor, "b c h w"]:
+        """The images in [0, 1], ready to be shown; an unbounded image is scaled by its own extremes."""
+        low, high = self.value_range
+        shown = (self.images - low) / (high - low)
+        if self.recipe.squash == "unbounded":
+            floor = shown.flatten(1).amin(1).view(-1, 1, 1, 1)
+            span = shown.flatten(1).amax(1).view(-1, 1, 1, 1) - floor
+            shown = (shown - floor) / span.clamp(min=1e-12)
+        return shown.clamp(0, 1)
+
+    def provenance(self, which: int = 0) -> dict[str, Any]:
+        """Where one picture comes from, as plain data: network, target, recipe, score, status."""
+        return {
+            "pellucid": "rendering",
+            "model": self.model_name,
+            "model_hash": self.model_hash,
+            "target": self.targets[which],
+            "score": float(self.scores[which]),
+            "status": asdict(self.status[which]),
+            "recipe": self.recipe.as_dict(),
+            "resolved": asdict(self.resolved),
+        }
+
+    def save(self, path: str | Path, *, sidecar: bool = True) -> Path:
+        """Write the picture, or all pictures as a contact sheet, and beside it the floats they were made of.
+
+        The suffix chooses the format (PNG, WebP, JPEG). The sidecar `NAME.safetensors` holds images and parameters in
+        float32 and the provenance; eight bits a pixel lose what inversion needs.
+
+        Raises:
+            ImageError: the file cannot be written.
+        """
+        path = Path(path)
+        metadata = {"pellucid": json.dumps(self.provenance())} if len(self) == 1 else {"pellucid": "contact sheet"}
+        if len(self) == 1:
+            files.write(path, files.show_channels(self.pictures[0]), metadata=metadata)
+        else:
+            files.write(path, self.contact_sheet(), metadata=metadata)
+        if sidecar:
+            tensors = {"images": self.images, "parameters": self.parameters.float(), "scores": self.scores}
+            records = [self.provenance(i) for i in range(len(self))]
+            files.write_tensors(path.with_suffix(".safetensors"), tensors, {"pellucid": json.dumps(records)})
+        return path
+
+    def contact_sheet(self, labels: Sequence[str] | None = None) -> Any:
+        """All pictures on one page, each with its target, as a PIL image."""
+        shown = torch.stack([files.show_channels(picture) for picture in self.pictures])
+        return files.contact_sheet(shown, list(labels or self.targets))
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        buffer = io.BytesIO()
+        self.contact_sheet().save(buffer, "PNG")
+        return buffer.getvalue()

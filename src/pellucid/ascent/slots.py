@@ -1,0 +1,268 @@
+"""The ascent loop: a fixed number of slots, each with an image, an objective and a history of its own.
+
+A slot knows nothing of its neighbours: it has its own random stream, step count, optimiser state and rescue. So an
+image that has finished can leave while the others go on, and what enters its slot starts afresh.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pellucid.ascent.optimizers import build_optimizer
+from pellucid.ascent.plan import Resolved
+from pellucid.ascent.recipe import Recipe
+from pellucid.ascent.rendering import State, Status
+from pellucid.ascent.rescue import Rescue
+from pellucid.draws import Draws
+from pellucid.images.build import build_image
+from pellucid.models.gradients import RedirectedReLU
+from pellucid.models.model import Model
+from pellucid.objectives.objective import Objective, PerImage
+from pellucid.transforms.presets import pipeline
+
+__all__ = ["Finished", "Job", "Slots"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to make: `index` is its place among those asked for, `key` names its random stream."""
+
+    index: int
+    objective: Objective
+    key: str
+    start: Float[Tensor, "c h w"] | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One picture made. `image` [c, h, w] in the network's range; `parameters` [m] are what was optimised."""
+
+    job: Job
+    image: Tensor
+    parameters: Tensor
+    score: float
+    history: list[float]
+    snapshots: dict[int, Tensor]
+    status: Status
+
+
+@dataclass
+class _Slot:
+    job: Job
+    rescue: Rescue
+    step: int = 0
+    restarts: int = 0
+    history: list[float] = field(default_factory=list)
+    snapshots: dict[int, Tensor] = field(default_factory=dict)
+    ended: State | None = None
+
+
+class Slots:
+    """A batch of fixed shape that images enter and leave."""
+
+    def __init__(self, model: Model, recipe: Recipe, resolved: Resolved) -> None:
+        self.recipe, self.resolved = recipe, resolved
+        device = torch.device(resolved.device)
+        exact = "float64" if resolved.precision == "float64" else "float32"
+        self.model = model.at(device=device, precision=resolved.precision)
+        self.exact_model = self.model if resolved.precision == exact else model.at(device=device, precision=exact)
+        self.image = build_image(
+            recipe.image,
+            resolved.batch,
+            resolved.size,
+            channels=model.channels,
+            decay=recipe.decay,
+            sd=recipe.sd,
+            squash=recipe.squash,
+            color=recipe.color if model.channels == 3 else "none",
+            device=device,
+            dtype=torch.float64 if exact == "float64" else torch.float32,
+        )
+        self.parameters = list(self.image.parameters())
+        self.optimizer = build_optimizer(recipe.optimizer, [p.data for p in self.parameters])
+        self.transform = pipeline(recipe.transforms)
+        self.slots: list[_Slot | None] = [None] * resolved.batch
+        self.draws = Draws.from_keys(["empty"] * resolved.batch, device)
+        self._objective: PerImage | None = None  # built anew when an image enters, leaves or climbs a rung
+
+    @property
+    def free(self) -> list[int]:
+        """Slots without an image."""
+        return [row for row, slot in enumerate(self.slots) if slot is None]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no image is under way."""
+        return all(slot is None for slot in self.slots)
+
+    def enter(self, jobs: Sequence[Job]) -> None:
+        """Put jobs into free slots, each from its own start."""
+        rows = self.free[: len(jobs)]
+        for row, job in zip(rows, jobs, strict=True):
+            self.slots[row] = _Slot(job, Rescue(self.recipe.rescue))
+        self._start(rows)
+
+    def step(self) -> None:
+        """One step of ascent for every image under way."""
+        images = self.image()
+        self._keep_snapshots(images)
+        steps = torch.tensor([slot.step if slot else 0 for slot in self.slots], device=self.draws.keys.device)
+        shown = self.transform(images, self.draws.child("transform").at(steps))
+        if self._objective is None:
+            self._objective = self._build_objective()
+        with ExitStack() as rules:
+            if (redirected := self._rows_where(lambda rescue: rescue.redirects)).any():
+                rules.enter_context(RedirectedReLU(redirected))
+            activations = self.model.tap(self._in_range(shown), self._objective.taps).with_image(images)
+        scores = self._objective(activations)
+        gradients = self._gradients(scores)
+        peaks = torch.stack([gradient.flatten(1).abs().amax(1) for gradient in gradients]).amax(0)
+        self._move(scores.detach().cpu().tolist(), peaks.cpu().tolist(), gradients)
+
+    def end(self, state: State) -> None:
+        """End every image under way, as it is."""
+        for slot in self.slots:
+            if slot is not None and slot.ended is None:
+                slot.ended = state
+
+    def leave(self) -> list[Finished]:
+        """Take out the images that have ended, scored without transforms, in float32 or better."""
+        rows = [row for row, slot in enumerate(self.slots) if slot is not None and slot.ended is not None]
+        if not rows:
+            return []
+        with torch.no_grad():
+            images = self._in_range(self.image())[rows]
+            objective = PerImage([slot.job.objective for row in rows if (slot := self.slots[row]) is not None])
+            scores = objective(self.exact_model.tap(images, objective.taps)).cpu().tolist()
+            flat = self.image.flat()[rows].cpu()
+            images = images.cpu()
+        finished = [self._finished(row, images[i], flat[i], scores[i]) for i, row in enumerate(rows)]
+        for row in rows:
+            self.slots[row] = None
+        self._objective = None
+        return finished
+
+    def _finished(self, row: int, image: Tensor, parameters: Tensor, score: float) -> Finished:
+        slot = self.slots[row]
+        assert slot is not None and slot.ended is not None
+        state = slot.ended
+        if slot.rescue.how is not None and state in ("done", "converged") and not score > 0:
+            state = "dead"  # its gradient was woken, but the unit never fired
+        if slot.step in self.recipe.snapshots:
+            slot.snapshots[slot.step] = image
+        status = Status(state, slot.step, slot.rescue.how)
+        return Finished(slot.job, image.float(), parameters, score, slot.history, slot.snapshots, status)
+
+    def _start(self, rows: list[int]) -> None:
+        """Fill rows from their jobs' starts; each restart of a rescue is another, twice as bold one."""
+        keys = list(self.draws.keys.unbind())
+        for row in rows:
+            slot = self.slots[row]
+            assert slot is not None
+            name = slot.job.key if not slot.restarts else f"{slot.job.key} start {slot.restarts}"
+            own = Draws.from_keys([name], self.draws.keys.device)
+            keys[row] = own.keys[0]
+            if slot.job.start is not None and not slot.restarts:
+                self.image.set_rows([row], slot.job.start[None].to(self.parameters[0]))
+                continue
+            self.image.reset_rows([row], own.child("start"))
+            with torch.no_grad():
+                for parameter in self.parameters:
+                    parameter[row] *= 2.0**slot.restarts
+        self.draws = Draws(torch.stack(keys))
+        self.optimizer.reset_rows(torch.tensor(rows, device=self.draws.keys.device))
+        self._objective = None
+
+    def _build_objective(self) -> PerImage:
+        objectives = [slot.job.objective if slot else None for slot in self.slots]
+        return PerImage(objectives, [bool(slot and slot.rescue.reads_before_rectifier) for slot in self.slots])
+
+    def _rows_where(self, test: object) -> Tensor:
+        return torch.tensor([bool(slot and test(slot.rescue)) for slot in self.slots], device=self.draws.keys.device)  # type: ignore[operator]
+
+    def _in_range(self, images: Tensor) -> Tensor:
+        """From [0, 1] to the range that the network was declared to take."""
+        low, high = self.model.value_range
+        return images if (low, high) == (0.0, 1.0) else low + images * (high - low)
+
+    def _gradients(self, scores: Tensor) -> list[Tensor]:
+        """Of minus the sum of scores: each image's gradient is its own. Zero where nothing depends on the image."""
+        if not scores.requires_grad:
+            return [torch.zeros_like(parameter) for parameter in self.parameters]
+        found = torch.autograd.grad(-scores.sum(), self.parameters, allow_unused=True)
+        return [torch.zeros_like(p) if g is None else g for p, g in zip(self.parameters, found, strict=True)]
+
+    def _keep_snapshots(self, images: Tensor) -> None:
+        for row, slot in enumerate(self.slots):
+            if slot is not None and slot.step in self.recipe.snapshots:
+                slot.snapshots[slot.step] = self._in_range(images[row].detach()).float().cpu()
+
+    def _move(self, scores: list[float], peaks: list[float], gradients: list[Tensor]) -> None:
+        """Judge every image by its score and its largest gradient; move those that can."""
+        moving, restarting = [], []
+        for row, slot in enumerate(self.slots):
+            if slot is None or slot.ended is not None:
+                continue
+            if not (math.isfinite(scores[row]) and math.isfinite(peaks[row])):
+                slot.ended = "nonfinite"
+            elif peaks[row] > 0:
+                moving.append(row)
+            else:
+                self._objective = None
+                rung = slot.rescue.saw_none()
+                if slot.rescue.is_dead:
+                    slot.ended = "dead"
+                elif rung == "another start":
+                    restarting.append(row)
+        self._update(moving, gradients)
+        for row in moving:
+            self._advance(row, scores[row])
+        for row in restarting:
+            slot = self.slots[row]
+            assert slot is not None
+            slot.restarts, slot.step, slot.history = slot.restarts + 1, 0, []
+        if restarting:
+            self._start(restarting)
+
+    def _update(self, moving: list[int], gradients: list[Tensor]) -> None:
+        if not moving:
+            return
+        device = self.draws.keys.device
+        rates = torch.tensor([self._rate(slot.step) if slot else 0.0 for slot in self.slots], device=device)
+        rows = None if len(moving) == len(self.slots) else torch.tensor(moving, device=device)
+        self.optimizer.step(gradients, rates, rows)
+        self.image.project()
+
+    def _rate(self, step: int) -> float:
+        done = step / self.recipe.steps
+        factor = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
+        return self.recipe.learning_rate * factor[self.recipe.schedule]
+
+    def _advance(self, row: int, score: float) -> None:
+        slot = self.slots[row]
+        assert slot is not None
+        read_before = slot.rescue.reads_before_rectifier
+        slot.rescue.saw_gradient()
+        if slot.rescue.reads_before_rectifier != read_before:
+            self._objective = None
+        slot.history.append(score)
+        slot.step += 1
+        if slot.step >= self.recipe.steps:
+            slot.ended = "done"
+        elif self._is_on_plateau(slot.history):
+            slot.ended = "converged"
+
+    def _is_on_plateau(self, history: list[float]) -> bool:
+        """Whether the last `plateau` steps scored hardly better, on average, than those before them."""
+        span = self.recipe.plateau
+        if not span or len(history) < 2 * span:
+            return False
+        now, before = (sum(part) / span for part in (history[-span:], history[-2 * span : -span]))
+        return now - before <= self.recipe.plateau_gain * abs(before)

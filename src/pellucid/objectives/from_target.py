@@ -1,0 +1,80 @@
+"""From a target, which is text made a value, to the objective it means for one network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pellucid.errors import TargetError
+from pellucid.models.model import Model
+from pellucid.models.targets import Target, Term
+from pellucid.models.taps import OUTPUT
+from pellucid.objectives.classes import logit, probability
+from pellucid.objectives.objective import Objective
+from pellucid.objectives.units import direction, layer, region
+
+__all__ = ["expand_targets", "objective_of"]
+
+
+def expand_targets(targets: list[Target], model: Model) -> list[Target]:
+    """One target for each channel that a range or `*` stands for, in order."""
+    return [single for target in targets for single in target.expand(lambda name: model.layer(name).units)]
+
+
+def objective_of(target: Target, model: Model, size: tuple[int, int] | None = None) -> Objective:
+    """The objective that a target means for this network, on pictures of `size` (the network's own by default).
+
+    Raises:
+        TargetError: an unknown layer, class or probe, a channel out of range, a position outside the map.
+    """
+    total = Objective(())
+    for term in target.terms:
+        signed = -term.weight if term.negative else term.weight
+        total = total + _of_term(term, model, size or model.size) * signed
+    return total
+
+
+def _of_term(term: Term, model: Model, size: tuple[int, int]) -> Objective:
+    if term.kind in ("logit", "prob"):
+        index = model.class_index(term.name)
+        ends_in_softmax = model.output_kind == "probabilities"
+        make = logit if term.kind == "logit" else probability
+        return make(index, ends_in_softmax=ends_in_softmax)
+    if term.kind == "probe":
+        raise TargetError(f"no probe {term.name!r} is registered")
+    _check_place(term, model, size)
+    if term.kind == "dir":
+        return direction(term.layer, _vector(term, model.layer(term.layer, size).units), position=term.position)
+    if term.kind == "layer":
+        return layer(term.layer, term.position)
+    if not isinstance(term.channels, int):
+        raise TargetError(f"{term.what} stands for several units; expand it first (expand_targets)")
+    return region(term.layer, term.channels, term.position)
+
+
+def _check_place(term: Term, model: Model, size: tuple[int, int]) -> None:
+    """Everything that can be wrong with a unit's address, before the first step."""
+    found = model.layer(term.layer, size)
+    if isinstance(term.channels, int) and term.channels >= found.units:
+        raise TargetError(
+            f"channel {term.channels} is out of range: {term.layer} of {model.name} has {found.units} channels, "
+            f"0 to {found.units - 1}"
+        )
+    if term.position is None:
+        return
+    if term.position.kind in ("cls", "patch") and len(found.shape) == 2:
+        if term.position.kind == "cls" and not found.prefix_tokens:
+            raise TargetError(f"layer {term.layer} of {model.name} has no class token (@cls); @patch is all its tokens")
+        return
+    if term.layer == OUTPUT or len(found.shape) == 1:
+        raise TargetError(f"layer {term.layer} of {model.name} has no positions; leave @{term.position} out")
+    term.position.window(*found.map_size)
+
+
+def _vector(term: Term, units: int) -> list[float]:
+    try:
+        values = np.load(term.name, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise TargetError(f"cannot read the direction {term.name}: {error}") from None
+    if values.shape != (units,):
+        raise TargetError(f"the direction {term.name} has shape {values.shape}, but {term.layer} has {units} channels")
+    return [float(value) for value in values]

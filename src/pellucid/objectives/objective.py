@@ -1,0 +1,196 @@
+"""Objectives: what an image is scored by. Always maximised, immutable, and cheap to evaluate by the hundred.
+
+An objective is a weighted sum of leaves. In a batch where every image has its own objective, leaves of one family
+(the same mathematics on the same layer) are evaluated together, each for its own image only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from numbers import Real
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pellucid.models.taps import Activations, Tap
+
+__all__ = ["Custom", "Leaf", "Objective", "PerImage", "per_image"]
+
+
+class Leaf(ABC):
+    """One piece of mathematics: the score of an image by some layer's activations. Frozen and hashable."""
+
+    @property
+    @abstractmethod
+    def taps(self) -> tuple[Tap, ...]:
+        """What this reads."""
+
+    @property
+    @abstractmethod
+    def family(self) -> Hashable:
+        """Leaves of one family are evaluated in one `score` call."""
+
+    @classmethod
+    @abstractmethod
+    def score(cls, activations: Activations, rows: Tensor, leaves: Sequence[Leaf]) -> Float[Tensor, " m"]:
+        """The score of image `rows[i]` by `leaves[i]`, all of one family."""
+
+    def before_rectifier(self) -> Leaf:
+        """The same score read before the nonlinearity that ends its layer; itself where that means nothing."""
+        return self
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A score for every image, `Activations -> [b]`, to be maximised: a weighted sum of leaves.
+
+    `+`, `-`, `*`, `/` with numbers and objectives give new ones and change nothing. A term of negative weight is read
+    before the rectifier that ends its layer, where there is one: behind it, a unit that is off has no gradient.
+    """
+
+    terms: tuple[tuple[float, Leaf], ...]
+    constant: float = 0.0
+
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        """What the objective reads."""
+        return tuple(dict.fromkeys(tap for _, leaf in self.read_terms() for tap in leaf.taps))
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hex digits that depend on the mathematics alone: equal objectives, equal hashes, everywhere."""
+        return hashlib.sha256(f"{self.terms!r} {self.constant!r}".encode()).hexdigest()[:16]
+
+    def read_terms(self, before_rectifier: bool = False) -> list[tuple[float, Leaf]]:
+        """The terms as they are evaluated: negative ones, or all of them, before the rectifier."""
+        return [(w, leaf.before_rectifier() if before_rectifier or w < 0 else leaf) for w, leaf in self.terms]
+
+    def __call__(self, activations: Activations) -> Float[Tensor, " b"]:
+        return per_image([self] * len(activations.image))(activations)
+
+    def __add__(self, other: Objective | float) -> Objective:
+        if isinstance(other, Real):
+            return Objective(self.terms, self.constant + float(other))
+        if not isinstance(other, Objective):
+            return NotImplemented
+        weights: dict[Leaf, float] = {}
+        for weight, leaf in (*self.terms, *other.terms):
+            weights[leaf] = weights.get(leaf, 0.0) + weight
+        return Objective(tuple((w, leaf) for leaf, w in weights.items()), self.constant + other.constant)
+
+    def __mul__(self, factor: float | Objective) -> Objective:
+        if isinstance(factor, Objective):
+            return Objective(((1.0, Product(self, factor)),))
+        if not isinstance(factor, Real):
+            return NotImplemented
+        return Objective(tuple((w * float(factor), leaf) for w, leaf in self.terms), self.constant * float(factor))
+
+    def __neg__(self) -> Objective:
+        return self * -1.0
+
+    def __sub__(self, other: Objective | float) -> Objective:
+        return self + -other
+
+    def __rsub__(self, other: float) -> Objective:
+        return -self + other
+
+    def __truediv__(self, divisor: float) -> Objective:
+        return self * (1.0 / divisor)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+
+class PerImage:
+    """Scores image i by the i-th objective: `Activations -> [b]`; None scores 0 (an empty slot).
+
+    `before_rectifier[i]` reads every term of image i before the rectifier of its layer (used to wake blocked units).
+    """
+
+    def __init__(self, objectives: Sequence[Objective | None], before_rectifier: Iterable[bool] = ()) -> None:
+        self._length = len(objectives)
+        awake = list(before_rectifier) or [False] * self._length
+        groups: dict[tuple[type[Leaf], Hashable], list[tuple[int, float, Leaf]]] = defaultdict(list)
+        for row, objective in enumerate(objectives):
+            for weight, leaf in objective.read_terms(awake[row]) if objective else ():
+                groups[type(leaf), leaf.family].append((row, weight, leaf))
+        self._groups = [
+            (kind, torch.tensor([row for row, _, _ in entries]), [w for _, w, _ in entries], [x for _, _, x in entries])
+            for (kind, _), entries in groups.items()
+        ]
+        self._constants = [objective.constant if objective else 0.0 for objective in objectives]
+        self.taps = tuple(dict.fromkeys(tap for _, _, _, leaves in self._groups for x in leaves for tap in x.taps))
+
+    def __call__(self, activations: Activations) -> Float[Tensor, " b"]:
+        image = activations.image
+        dtype = torch.promote_types(image.dtype, torch.float32)
+        total = torch.tensor(self._constants, dtype=dtype, device=image.device)
+        for kind, rows, weights, leaves in self._groups:
+            rows = rows.to(image.device)
+            scores = kind.score(activations, rows, leaves)
+            total = total.index_add(0, rows, scores.to(dtype) * torch.tensor(weights, dtype=dtype, device=image.device))
+        return total
+
+
+def per_image(objectives: Sequence[Objective | None]) -> PerImage:
+    """The objective that scores image i of a batch by `objectives[i]`."""
+    return PerImage(objectives)
+
+
+@dataclass(frozen=True)
+class Product(Leaf):
+    """The product of two objectives' scores."""
+
+    first: Objective
+    second: Objective
+
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        """What both read."""
+        return tuple(dict.fromkeys(self.first.taps + self.second.taps))
+
+    @property
+    def family(self) -> Hashable:
+        """Each product stands alone."""
+        return self
+
+    @classmethod
+    def score(cls, activations: Activations, rows: Tensor, leaves: Sequence[Leaf]) -> Float[Tensor, " m"]:
+        """First score times second score."""
+        product, own = leaves[0], activations.rows(rows)
+        assert isinstance(product, Product)  # for the type checker: a family holds one kind
+        return product.first(own) * product.second(own)
+
+
+@dataclass(frozen=True)
+class Custom(Leaf):
+    """Any function of activations, `Activations -> [b]`, on the layers it names.
+
+    `function` must score every image by itself; its `name` stands for it in hashes and seeds.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    function: Callable[[Activations], Tensor] = field(repr=False)
+
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        """The layers named."""
+        return tuple(Tap(layer) for layer in self.layers)
+
+    @property
+    def family(self) -> Hashable:
+        """Each function stands alone."""
+        return self
+
+    @classmethod
+    def score(cls, activations: Activations, rows: Tensor, leaves: Sequence[Leaf]) -> Float[Tensor, " m"]:
+        """What the function returns for these images."""
+        custom = leaves[0]
+        assert isinstance(custom, Custom)
+        return custom.function(activations.rows(rows))
