@@ -9,13 +9,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from pellucid.ascent.plan import Resolved
 from pellucid.ascent.recipe import Recipe
-from pellucid.images import files
+from pellucid.images.files import write
+from pellucid.images.sheets import contact_sheet, show_channels
+from pellucid.images.sidecars import write_sidecar
 
 __all__ = ["Rendering", "State", "Status"]
 
@@ -119,21 +121,17 @@ class Rendering:
             ImageError: the file cannot be written.
         """
         path = Path(path)
-        metadata = {"pellucid": json.dumps(self.provenance())} if len(self) == 1 else {"pellucid": "contact sheet"}
-        if len(self) == 1:
-            files.write(path, files.show_channels(self.pictures[0]), metadata=metadata)
-        else:
-            files.write(path, self.contact_sheet(), metadata=metadata)
+        picture = self.pictures[0] if len(self) == 1 else self.contact_sheet()
+        records = [self.provenance(i) for i in range(len(self))]
+        write(path, picture, metadata={"pellucid": json.dumps(records[0] if len(self) == 1 else records)})
         if sidecar:
             tensors = {"images": self.images, "parameters": self.parameters.float(), "scores": self.scores}
-            records = [self.provenance(i) for i in range(len(self))]
-            files.write_tensors(path.with_suffix(".safetensors"), tensors, {"pellucid": json.dumps(records)})
+            write_sidecar(path.with_suffix(".safetensors"), tensors, {"pellucid": json.dumps(records)})
         return path
 
-    def contact_sheet(self, labels: Sequence[str] | None = None) -> Any:
+    def contact_sheet(self, labels: Sequence[str] | None = None) -> Image.Image:
         """All pictures on one page, each with its target, as a PIL image."""
-        shown = torch.stack([files.show_channels(picture) for picture in self.pictures])
-        return files.contact_sheet(shown, list(labels or self.targets))
+        return contact_sheet([show_channels(picture) for picture in self.pictures], list(labels or self.targets))
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
