@@ -66,10 +66,6 @@ class Recipe:
     device: str = _setting("auto", "auto, cpu, cuda, cuda:1, mps")
 
     def __post_init__(self) -> None:
-        if isinstance(self.size, int):
-            object.__setattr__(self, "size", (self.size, self.size))
-        elif self.size is not None:
-            object.__setattr__(self, "size", tuple(self.size))
         object.__setattr__(self, "snapshots", tuple(sorted(set(self.snapshots))))
         for name, choices in CHOICES.items():
             value = getattr(self, name)
@@ -82,7 +78,7 @@ class Recipe:
                 raise RecipeError(f"{name} must be at least {low}, not {getattr(self, name)!r}")
         if not 0 < self.learning_rate < float("inf"):
             raise RecipeError(f"learning_rate must be a positive number, not {self.learning_rate!r}")
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+        if self.size is not None and min(self.size) < 1:
             raise RecipeError(f"size is a height and a width in px, not {self.size!r}")
         if self.snapshots and not 0 <= self.snapshots[0] <= self.snapshots[-1] <= self.steps:
             raise RecipeError(f"snapshots lie between 0 and steps ({self.steps}), not {self.snapshots}")
@@ -96,17 +92,12 @@ class Recipe:
         """
         base = recipe if isinstance(recipe, Recipe) else cls()
         changes = {**(recipe if isinstance(recipe, Mapping) else {}), **settings}
-        known = [setting.name for setting in fields(cls)]
+        known = {setting.name: str(setting.type) for setting in fields(cls)}
         for name in changes:
             if name not in known:
                 hint = did_you_mean(name, known) or f" There are: {', '.join(known)}."
                 raise RecipeError(f"no setting {name!r} in a recipe.{hint}")
-        try:
-            return replace(base, **changes)
-        except (TypeError, ValueError) as error:
-            if isinstance(error, RecipeError):
-                raise
-            raise RecipeError(f"a setting of the recipe has the wrong type: {error}") from None
+        return replace(base, **{name: _typed(name, value, known[name]) for name, value in changes.items()})
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
@@ -135,3 +126,23 @@ class Recipe:
     def hash(self) -> str:
         """Sixteen hex digits over all settings."""
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _typed(name: str, value: Any, kind: str) -> Any:
+    """A value as its field wants it: whole numbers as floats, lists as tuples, one number for a square size."""
+    if value is None and kind.endswith("None"):
+        return None
+    if kind.startswith("tuple"):
+        numbers = (value, value) if name == "size" and isinstance(value, int) else value
+        if isinstance(numbers, (list, tuple)) and all(type(number) is int for number in numbers):
+            if name != "size" or len(numbers) == 2:
+                return tuple(numbers)
+        wanted = "a height and a width in px" if name == "size" else "a list of whole numbers"
+        raise RecipeError(f"{name} is {wanted}, not {value!r}")
+    wanted_type = {"int": int, "float": float, "bool": bool}.get(kind, str)
+    if wanted_type is float and type(value) is int:
+        return float(value)
+    if type(value) is not wanted_type:
+        article = {"int": "a whole number", "float": "a number", "bool": "true or false"}.get(kind, "a text")
+        raise RecipeError(f"{name} is {article}, not {value!r}")
+    return value

@@ -86,8 +86,7 @@ def stream(
 ) -> Iterator[Rendering]:
     """Like `render`, but yields each picture, a rendering of one, as soon as it has finished."""
     run = _Run(model, targets, recipe, start, callback, settings)
-    for finished in run:
-        yield run.rendering([finished])
+    return (run.rendering([finished]) for finished in run)
 
 
 class _Run:
@@ -116,12 +115,13 @@ class _Run:
             seen[objective.hash] += 1
             self.jobs.append(Job(index, objective, key, start))
         self.resolved: Resolved = resolve(self.recipe, model, len(self.jobs))
+        self.slots = Slots(model, self.recipe, self.resolved)
 
     def __iter__(self) -> Iterator[Finished]:
         """Continuous batching: what has finished leaves, and the next job takes its slot."""
         began, done, image_steps = time.perf_counter(), 0, 0
         waiting = list(reversed(self.jobs))
-        slots = Slots(self.model, self.recipe, self.resolved)
+        slots = self.slots
         while waiting or not slots.is_empty:
             entering = [waiting.pop() for _ in range(min(len(slots.free), len(waiting)))]
             if entering:

@@ -25,7 +25,7 @@ from pellucid.images.build import build_image
 from pellucid.models.gradients import RedirectedReLU
 from pellucid.models.model import Model
 from pellucid.objectives.objective import Objective, PerImage
-from pellucid.transforms.presets import pipeline
+from pellucid.transforms.presets import parse
 
 __all__ = ["Finished", "Job", "Slots"]
 
@@ -87,7 +87,7 @@ class Slots:
         )
         self.parameters = list(self.image.parameters())
         self.optimizer = build_optimizer(recipe.optimizer, [p.data for p in self.parameters])
-        self.transform = pipeline(recipe.transforms)
+        self.transform = parse(recipe.transforms)
         self.slots: list[_Slot | None] = [None] * resolved.batch
         self.draws = Draws.from_keys(["empty"] * resolved.batch, device)
         self._objective: PerImage | None = None  # built anew when an image enters, leaves or climbs a rung
@@ -118,7 +118,7 @@ class Slots:
         if self._objective is None:
             self._objective = self._build_objective()
         with ExitStack() as rules:
-            if (redirected := self._rows_where(lambda rescue: rescue.redirects)).any():
+            if (redirected := self._redirected_rows()).any():
                 rules.enter_context(RedirectedReLU(redirected))
             activations = self.model.tap(self._in_range(shown), self._objective.taps).with_image(images)
         scores = self._objective(activations)
@@ -177,15 +177,15 @@ class Slots:
                 for parameter in self.parameters:
                     parameter[row] *= 2.0**slot.restarts
         self.draws = Draws(torch.stack(keys))
-        self.optimizer.reset_rows(torch.tensor(rows, device=self.draws.keys.device))
+        self.optimizer.reset_rows(torch.tensor(rows, dtype=torch.int64, device=self.draws.keys.device))
         self._objective = None
 
     def _build_objective(self) -> PerImage:
         objectives = [slot.job.objective if slot else None for slot in self.slots]
         return PerImage(objectives, [bool(slot and slot.rescue.reads_before_rectifier) for slot in self.slots])
 
-    def _rows_where(self, test: object) -> Tensor:
-        return torch.tensor([bool(slot and test(slot.rescue)) for slot in self.slots], device=self.draws.keys.device)  # type: ignore[operator]
+    def _redirected_rows(self) -> Tensor:
+        return torch.tensor([bool(slot and slot.rescue.redirects) for slot in self.slots], device=self.draws.keys.device)
 
     def _in_range(self, images: Tensor) -> Tensor:
         """From [0, 1] to the range that the network was declared to take."""
