@@ -81,7 +81,7 @@ class Rotate(Affine):
 
     deg: Spread
 
-    def __init__(self, deg: float | Sequence[float] | Spread) -> None:
+    def __init__(self, deg: float | int | Sequence[float | int] | Spread) -> None:
         if isinstance(deg, (int, float)):
             _at_least(deg, 0, "rotate", "degrees")
             deg = Range(-deg, deg)
@@ -102,7 +102,7 @@ class Scale(Affine):
 
     factor: Spread
 
-    def __init__(self, factor: float | Sequence[float] | Spread) -> None:
+    def __init__(self, factor: float | int | Sequence[float | int] | Spread) -> None:
         if isinstance(factor, (int, float)):
             _at_least(factor, 1, "scale", "times (or a range such as 0.9..1)")
             factor = Range(1 / factor, factor)
@@ -125,7 +125,7 @@ class Shear(Affine):
 
     deg: Spread
 
-    def __init__(self, deg: float | Sequence[float] | Spread) -> None:
+    def __init__(self, deg: float | int | Sequence[float | int] | Spread) -> None:
         if isinstance(deg, (int, float)):
             _at_least(deg, 0, "shear", "degrees")
             deg = Range(-deg, deg)
@@ -143,7 +143,7 @@ class Shear(Affine):
 class Flip(Affine):
     """Mirror a picture left to right, with this probability."""
 
-    probability: float = 0.5
+    probability: float | int = 0.5
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
@@ -167,7 +167,7 @@ def warp(
     sources: Float[Tensor, "b 3 3"],
     size: tuple[int, int],
     *,
-    fill: float | tuple[float, ...],
+    fill: float | int | tuple[float | int, ...],
 ) -> Float[Tensor, "b c h2 w2"]:
     """Read every pixel of a picture of `size` from where `sources` says, bilinearly; outside lies `fill`.
 
@@ -197,7 +197,7 @@ def shift(
     shifts: Int64[Tensor, "b 2"],
     size: tuple[int, int],
     *,
-    fill: float | tuple[float, ...],
+    fill: float | int | tuple[float | int, ...],
 ) -> Float[Tensor, "b c h2 w2"]:
     """Move each picture by whole pixels (down, right) and cut `size` out of the middle: nothing is interpolated."""
     outside = filling(fill, images)
@@ -216,10 +216,10 @@ def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor) ->
     return torch.stack([a, b, c, d, e, f, zero, zero, one], 1).view(-1, 3, 3)
 
 
-def _spread(values: Sequence[float] | Spread) -> Spread:
+def _spread(values: Sequence[float | int] | Spread) -> Spread:
     return values if isinstance(values, (Range, Choice)) else Choice(tuple(float(value) for value in values))
 
 
-def _at_least(value: float, least: float, name: str, unit: str) -> None:
+def _at_least(value: float | int, least: float | int, name: str, unit: str) -> None:
     if not (math.isfinite(value) and value >= least):
         raise RecipeError(f"{name} by {value:g} is not possible. Give {least:g} or more {unit}")

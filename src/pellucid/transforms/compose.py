@@ -28,7 +28,7 @@ class FusedWarp:
     moves: tuple[tuple[int, Affine], ...]
     pads: tuple[Pad, ...] = ()
     keep_canvas: bool = False  # the frames stay on the result: only where a later crop may cut into them
-    fill: float | tuple[float, ...] = GREY
+    fill: float | int | tuple[float | int, ...] = GREY
 
     def __call__(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h2 w2"]:
         """Move each image by its own draws; the input's size, or that of the padded canvas.
@@ -60,7 +60,7 @@ class Pipeline:
     """
 
     transforms: tuple[Transform, ...]
-    fill: float | tuple[float, ...] = GREY
+    fill: float | int | tuple[float | int, ...] = GREY
     stages: tuple[tuple[int, Transform], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class Pipeline:
         return images if _crops(self.transforms) else central(images, size) if self.stages else images
 
 
-def compose(transforms: Sequence[Transform], *, fill: float | Sequence[float] = GREY) -> Pipeline:
+def compose(transforms: Sequence[Transform], *, fill: float | int | Sequence[float | int] = GREY) -> Pipeline:
     """Transforms one after the other as one transform, with neighbouring moves fused into one warp.
 
     `fill` is what lies outside a picture, in the picture's range: one value, or one per channel. It holds for every
@@ -87,7 +87,9 @@ def _crops(transforms: Sequence[Transform]) -> bool:
     return any(isinstance(transform, RandomCrop) for transform in transforms)
 
 
-def _stages(transforms: Sequence[Transform], fill: float | tuple[float, ...]) -> tuple[tuple[int, Transform], ...]:
+def _stages(
+    transforms: Sequence[Transform], fill: float | int | tuple[float | int, ...]
+) -> tuple[tuple[int, Transform], ...]:
     """Group moves and the grey frames among them into fused warps; the rest stands alone."""
     stages: list[tuple[int, Transform]] = []
     run: list[tuple[int, Pad | Affine]] = []

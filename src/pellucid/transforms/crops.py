@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,11 +24,15 @@ class Pad:
     """
 
     px: Length
-    mode: Literal["grey", "reflect"]
-    fill: float | tuple[float, ...]
+    mode: str  # "grey" | "reflect"
+    fill: float | int | tuple[float | int, ...]
 
     def __init__(
-        self, px: int | Length, mode: Literal["grey", "reflect"] = "grey", *, fill: float | tuple[float, ...] = 0.5
+        self,
+        px: int | Length,
+        mode: str = "grey",
+        *,
+        fill: float | int | tuple[float | int, ...] = 0.5,
     ) -> None:
         if mode not in ("grey", "reflect"):
             raise RecipeError(f"pad cannot fill with {mode!r}. Possible: 'grey', 'reflect'")

@@ -23,8 +23,8 @@ REACH_SD = 3  # a Gaussian is cut off after so many standard deviations; 0.3 % o
 class Blur:
     """Blur each picture with a Gaussian whose standard deviation is `sigma` pixels; outside lies `fill`."""
 
-    sigma: float
-    fill: float | tuple[float, ...] = 0.5
+    sigma: float | int
+    fill: float | int | tuple[float | int, ...] = 0.5
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.sigma) and self.sigma >= 0):
@@ -43,7 +43,7 @@ class _Gaussian(torch.autograd.Function):
     """Convolution with a symmetric kernel and zeros outside: its own adjoint, so backward is forward."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, sigma: float) -> Tensor:
+    def forward(ctx: Any, images: Tensor, sigma: float | int) -> Tensor:
         ctx.sigma = sigma
         return _along(_along(images, sigma, 2), sigma, 3)
 
@@ -52,7 +52,7 @@ class _Gaussian(torch.autograd.Function):
         return _Gaussian.apply(gradient, ctx.sigma), None
 
 
-def _along(images: Tensor, sigma: float, axis: int) -> Tensor:
+def _along(images: Tensor, sigma: float | int, axis: int) -> Tensor:
     """Blur along one axis as a sum of shifted pictures: a depthwise convolution takes five times as long on the CPU."""
     side = images.shape[axis]
     reach = max(1, math.ceil(REACH_SD * sigma))
@@ -70,7 +70,7 @@ def _along(images: Tensor, sigma: float, axis: int) -> Tensor:
 class Noise:
     """Add normal noise of standard deviation `sd` to every value, in the picture's own units ([0, 1] for colour)."""
 
-    sd: float
+    sd: float | int
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.sd) and self.sd >= 0):

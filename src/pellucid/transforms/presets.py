@@ -24,7 +24,7 @@ PRESETS = {
 }
 
 
-def preset(name: str, *, fill: float | Sequence[float] = GREY) -> Pipeline:
+def preset(name: str, *, fill: float | int | Sequence[float | int] = GREY) -> Pipeline:
     """The transforms that go by a name: "lucid" (the default of a recipe), "slides" or "none".
 
     Raises:
@@ -37,7 +37,7 @@ def preset(name: str, *, fill: float | Sequence[float] = GREY) -> Pipeline:
     return parse(PRESETS[name], fill=fill)
 
 
-def parse(text: str, *, fill: float | Sequence[float] = GREY) -> Pipeline:
+def parse(text: str, *, fill: float | int | Sequence[float | int] = GREY) -> Pipeline:
     """Read transforms from text: words separated by spaces, done from left to right.
 
     A word is a preset's name or one of

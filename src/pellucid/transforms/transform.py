@@ -67,8 +67,8 @@ def length(px: int | Length) -> Length:
 class Range:
     """Any number from `low` to `high`, all equally likely."""
 
-    low: float
-    high: float
+    low: float | int
+    high: float | int
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
@@ -79,7 +79,7 @@ class Range:
         return self.low + (self.high - self.low) * draws.uniform(1)[:, 0]
 
     @property
-    def limits(self) -> tuple[float, float]:
+    def limits(self) -> tuple[float | int, float | int]:
         """The smallest and the largest number."""
         return self.low, self.high
 
@@ -91,7 +91,7 @@ class Range:
 class Choice:
     """One of a list of numbers, all equally likely; a number listed twice is twice as likely."""
 
-    values: tuple[float, ...]
+    values: tuple[float | int, ...]
 
     def __post_init__(self) -> None:
         if not self.values or not all(math.isfinite(value) for value in self.values):
@@ -106,7 +106,7 @@ class Choice:
         return _table(self.values, place.device)[place.clamp(max=len(self.values) - 1)]
 
     @property
-    def limits(self) -> tuple[float, float]:
+    def limits(self) -> tuple[float | int, float | int]:
         """The smallest and the largest number."""
         return min(self.values), max(self.values)
 
@@ -120,17 +120,17 @@ Spread = Range | Choice
 
 
 @functools.lru_cache(maxsize=256)
-def _table(values: tuple[float, ...], device: torch.device) -> Tensor:
+def _table(values: tuple[float | int, ...], device: torch.device) -> Tensor:
     """`values` on a device: kept, because a copy to an accelerator at every step would stall it."""
     return torch.tensor(values, dtype=torch.float32, device=device)
 
 
-def _written(value: float) -> str:
+def _written(value: float | int) -> str:
     """A number as text that reads back as the same number, without a needless `.0`."""
     return repr(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
 
 
-def _runs(values: Sequence[float]) -> list[str]:
+def _runs(values: Sequence[float | int]) -> list[str]:
     """A list of numbers in short: `-10..10/1` for steps, `5*0` for repeats."""
     parts: list[str] = []
     rest = list(values)
@@ -146,7 +146,7 @@ def _runs(values: Sequence[float]) -> list[str]:
     return parts
 
 
-def _step_count(values: Sequence[float]) -> int:
+def _step_count(values: Sequence[float | int]) -> int:
     """How many of the first numbers `low..high/step` gives back exactly; 1 where that is under three."""
     if len(values) < 3 or values[1] <= values[0]:
         return 1
@@ -158,12 +158,14 @@ def _step_count(values: Sequence[float]) -> int:
     return count if count >= 3 else 1
 
 
-def stepped(low: float, step: float, index: int) -> float:
+def stepped(low: float | int, step: float | int, index: int) -> float | int:
     """The `index`-th number of `low..high/step`, free of binary dust (0.9 + 5 * 0.02 is 1)."""
     return round(low + index * step, 10)
 
 
-def filling(fill: float | tuple[float, ...], images: Float[Tensor, "b c h w"]) -> float | Float[Tensor, "1 c 1 1"]:
+def filling(
+    fill: float | int | tuple[float | int, ...], images: Float[Tensor, "b c h w"]
+) -> float | int | Float[Tensor, "1 c 1 1"]:
     """What lies outside a picture: one value, or one per channel.
 
     Raises:
