@@ -1,0 +1,176 @@
+"""Pictures on disk: read whatever people have, write without ever leaving half a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from torch import Tensor
+
+from pellucid.errors import ImageError
+from pellucid.images.sheets import contact_sheet, picture, show_channels
+
+__all__ = ["contact_sheet", "picture", "read", "read_metadata", "show_channels", "write"]
+
+# 50 million pixels: larger than phone photos, 150 MB decoded; and below the 89 million from where Pillow itself warns.
+_MAX_PIXELS = 50_000_000
+# Behind transparent pixels: the colour that the transforms fill with too.
+_GREY = 0.5
+_FORMATS = {".png": "PNG", "": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_EXIF_DESCRIPTION = 0x010E
+# What Pillow raises on damaged files, besides its own: decoders let their parsers' errors through.
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, OverflowError)
+
+
+def read(path: str | Path, *, channels: int = 3, max_pixels: int = _MAX_PIXELS) -> Float[Tensor, "c h w"]:
+    """Read a picture as numbers in [0, 1].
+
+    Returns float32 [channels, h, w] with 3 channels (RGB) or 1 (luminance), turned upright by its EXIF tag; what is
+    transparent lies on mid-grey; of an animation, the first frame. 16-bit greys keep their depth. Colour profiles are
+    not applied: values are taken for sRGB.
+
+    Raises:
+        ImageError: there is no such file, it is not a picture, it is damaged or cut short, it has more than
+            `max_pixels` pixels (seen before decoding), or other than 1 or 3 channels are asked for.
+    """
+    if channels not in (1, 3):
+        raise ImageError(f"a picture file is read with 1 or 3 channels, not {channels}; give a tensor instead")
+    with _opened(path) as file:
+        width, height = file.size
+        if width * height > max_pixels:
+            raise ImageError(
+                f"'{path}' has {width} x {height} pixels, over the limit of {max_pixels:,}; "
+                "make it smaller or raise max_pixels"
+            )
+        try:
+            values = _decoded(file, channels)
+        except MemoryError:
+            raise ImageError(f"'{path}' ({width} x {height} pixels) does not fit into memory") from None
+        except _DAMAGED as error:
+            raise ImageError(f"'{path}' is damaged or cut short ({error})") from error
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32))
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The texts that `write` stored with a picture; empty when there are none.
+
+    Raises:
+        ImageError: there is no such file, or it is not a picture.
+    """
+    with _opened(path) as file:
+        if isinstance(file, PngImagePlugin.PngImageFile):
+            file.load()  # texts may follow the pixels
+            return {key: str(text) for key, text in file.text.items()}
+        try:
+            stored = json.loads(file.getexif().get(_EXIF_DESCRIPTION, "{}"))
+        except ValueError:  # another program's description
+            return {}
+    return {str(key): str(text) for key, text in stored.items()} if isinstance(stored, dict) else {}
+
+
+def write(
+    path: str | Path,
+    image: Float[Tensor, "c h w"] | Image.Image,
+    *,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a picture; the file is whole or not there, even when the program dies meanwhile.
+
+    The suffix decides: .png (also without a suffix), .webp (lossless), .jpg. Values are cut to [0, 1] and rounded to 8
+    bits; one channel is written as grey, other than 1 or 3 as `show_channels` shows them. `metadata` becomes text
+    chunks of a PNG, and a JSON description in the EXIF data of the others; see `read_metadata`.
+
+    Raises:
+        ImageError: the suffix is unknown, or the file cannot be written there.
+    """
+    path = Path(path)
+    kind = _FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise ImageError(f"cannot write '{path}': no format {path.suffix!r}; use .png, .webp or .jpg")
+    shown = image if isinstance(image, Image.Image) else picture(image)
+    # Opened by hand and not by `tempfile`, so that the finished file has the usual permissions; a short name, so that
+    # a long one stays possible.
+    unfinished = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        try:
+            with open(unfinished, "xb") as file:
+                shown.save(file, format=kind, **_options(kind, metadata or {}))
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ImageError(f"cannot write '{path}': {reason}") from error
+
+
+def _options(kind: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What Pillow's writer of this format is to be told."""
+    if kind == "PNG":
+        texts = PngImagePlugin.PngInfo()
+        for key, text in metadata.items():
+            texts.add_itxt(key, text)
+        return {"pnginfo": texts}
+    exif = Image.Exif()
+    if metadata:
+        exif[_EXIF_DESCRIPTION] = json.dumps(dict(metadata))
+    # Lossless WebP; the best JPEG that is not wasteful, at full colour resolution.
+    return {"exif": exif, "lossless": True} if kind == "WEBP" else {"exif": exif, "quality": 95, "subsampling": 0}
+
+
+def _opened(path: str | Path) -> Image.Image:
+    """The file with its header read, or why not."""
+    if not os.path.isfile(path):
+        raise ImageError(f"'{path}' is a folder, not a picture" if os.path.isdir(path) else f"no file '{path}'")
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        raise ImageError(f"'{path}' is not a picture that can be read (PNG, JPEG, WebP, GIF, TIFF, BMP …)") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"'{path}' has too many pixels to be read safely ({error})") from None
+    except PermissionError:
+        raise ImageError(f"no permission to read '{path}'") from None
+    except _DAMAGED as error:
+        raise ImageError(f"'{path}' is damaged or cut short ({error})") from error
+
+
+def _decoded(file: Image.Image, channels: int) -> NDArray[np.float32]:
+    """Pixels of the first frame as float32 [h, w, channels] in [0, 1], upright, on grey."""
+    file.load()
+    upright = ImageOps.exif_transpose(file)
+    if upright.mode.startswith(("I", "F")):
+        greys = _from_16_bits(upright)
+        return np.stack([greys] * channels, axis=2)
+    mode = "RGB" if channels == 3 else "L"
+    if not upright.has_transparency_data:
+        return _from_8_bits(upright.convert(mode))
+    covered = upright.convert("RGBA")
+    alpha = _from_8_bits(covered.getchannel("A"))
+    color = _from_8_bits(covered.convert("RGB").convert(mode))
+    on_grey: NDArray[np.float32] = color * alpha + np.float32(_GREY) * (1 - alpha)
+    return on_grey
+
+
+def _from_8_bits(shown: Image.Image) -> NDArray[np.float32]:
+    """An 8-bit picture as float32 [h, w, c] in [0, 1]."""
+    values: NDArray[np.float32] = np.asarray(shown, dtype=np.float32) / np.float32(255)
+    return values.reshape(shown.height, shown.width, -1)
+
+
+def _from_16_bits(shown: Image.Image) -> NDArray[np.float32]:
+    """Greys of 16 bits ("I;16", or "I" with values up to 65535) or floating point as float32 [h, w] in [0, 1]."""
+    values = np.asarray(shown).astype(np.float64)
+    limit = 1.0 if shown.mode.startswith("F") else 65535.0
+    if not (values >= 0).all() or not (values <= limit).all():
+        raise ValueError(f"greys outside 0 to {limit:g}, so that black and white are unknown")
+    scaled: NDArray[np.float32] = (values / limit).astype(np.float32)
+    return scaled
