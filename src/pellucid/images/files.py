@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from pellucid.errors import ImageError
 from pellucid.images.sheets import contact_sheet, picture, show_channels
+from pellucid.images.sidecars import written_whole
 
 __all__ = ["contact_sheet", "picture", "read", "read_metadata", "show_channels", "write"]
 
@@ -98,19 +98,13 @@ def write(
     if kind is None:
         raise ImageError(f"cannot write '{path}': no format {path.suffix!r}; use .png, .webp or .jpg")
     shown = image if isinstance(image, Image.Image) else picture(image)
-    # Opened by hand and not by `tempfile`, so that the finished file has the usual permissions; a short name, so that
-    # a long one stays possible.
-    unfinished = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        try:
-            with open(unfinished, "xb") as file:
-                shown.save(file, format=kind, **_options(kind, metadata or {}))
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ImageError(f"cannot write '{path}': {reason}") from error
+        with written_whole(path) as file:
+            shown.save(file, format=kind, **_options(kind, metadata or {}))
+    except ImageError:
+        raise
+    except (ValueError, struct.error) as error:  # the encoder's: too large for the format, texts too long
+        raise ImageError(f"cannot write '{path}': {error}") from error
 
 
 def _options(kind: str, metadata: Mapping[str, str]) -> dict[str, Any]:
