@@ -1,0 +1,37 @@
+"""`pellucid demo`: a contact sheet and a page to look through, made by the embedded network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pellucid.app.cli.model_options import Weights, open_model
+from pellucid.app.cli.output import writable_folder
+from pellucid.app.cli.progress import duration, watched
+from pellucid.app.cli.tables import note
+
+__all__ = ["demo"]
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to fill; it may exist.")
+    ] = Path("demo"),
+    weights: Weights = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Steps per picture at most: fewer are quicker and poorer.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Another number gives other pictures.")] = 0,
+) -> None:
+    """Make a contact sheet and a page to look through, with the embedded network: from edges to objects."""
+    writable_folder(output)
+    with watched() as watch:
+        watch.says("loading the embedded network")
+        model = open_model("default", weights=weights)
+        from pellucid.app.demo.exhibition import make_demo
+
+        note(f"From {model.name}'s first layer to its last; about a minute on two cores.")
+        made = make_demo(model, output, steps=steps, seed=seed, on_progress=watch.goes_on)
+    typer.echo(f"{made.num_pictures} pictures in {duration(made.seconds)}. Open {made.page} (sheet: {made.sheet}).")

@@ -1,0 +1,90 @@
+"""Options that say which network to open, shared by every command that opens one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pellucid.ascent.recipe import Recipe
+from pellucid.errors import ModelError, RecipeError
+
+if TYPE_CHECKING:
+    from pellucid.models.model import Model
+
+__all__ = ["PANEL", "Mean", "Spec", "Std", "Weights", "open_model", "read_size"]
+
+PANEL = "Network"
+
+Spec = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="default, plain, torchvision:NAME, timm:NAME, hf:ID, hf:FOLDER or FILE.py:factory (pellucid models).",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="safetensors, or a .pth that holds data only; none: random weights.", rich_help_panel=PANEL
+    ),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(metavar="R,G,B", help="Input mean where the zoo's does not hold.", rich_help_panel=PANEL),
+]
+Std = Annotated[
+    str | None,
+    typer.Option(metavar="R,G,B", help="Input standard deviation, likewise.", rich_help_panel=PANEL),
+]
+
+
+def open_model(
+    spec: str,
+    *,
+    weights: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    size: tuple[int, int] | None = None,
+    device: str | None = None,
+) -> Model:
+    """The network that the options mean.
+
+    Raises:
+        ModelError: `mean` or `std` is no list of numbers, or the network cannot be loaded.
+        RecipeError: this machine lacks the device.
+    """
+    numbers = {"mean": _numbers("mean", mean), "std": _numbers("std", std)}
+    from pellucid.models import zoo
+
+    model = zoo.load(spec, weights=weights, mean=numbers["mean"], std=numbers["std"], size=size)
+    if device is None:
+        return model
+    from pellucid.ascent.plan import resolve
+
+    return model.at(device=resolve(Recipe(device=device), model, 1).device)
+
+
+def read_size(text: str | None) -> tuple[int, int] | None:
+    """`96` or `96x128` (height x width, px) as two numbers.
+
+    Raises:
+        RecipeError: it is neither.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*([0-9]{1,5})(?:\s*[x×,]\s*([0-9]{1,5}))?\s*", text)
+    if not match or "0" in (match[1].strip("0") or "0", (match[2] or "1").strip("0") or "0"):
+        raise RecipeError(f"--size is a number of px or HEIGHTxWIDTH, such as 96 or 96x128, not {text!r}")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _numbers(name: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ModelError(f"--{name} is one number per channel, such as 0.48,0.45,0.40, not {text!r}") from None

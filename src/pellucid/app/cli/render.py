@@ -1,0 +1,111 @@
+"""`pellucid render`: pictures of what targets of a network look for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pellucid.app.cli.model_options import Mean, Spec, Std, Weights, open_model
+from pellucid.app.cli.output import Output
+from pellucid.app.cli.progress import Watch, watched
+from pellucid.app.cli.recipe_options import read_recipe, with_recipe_options
+from pellucid.models.targets import Target
+
+if TYPE_CHECKING:
+    from pellucid.ascent.recipe import Recipe
+    from pellucid.ascent.rendering import Rendering
+    from pellucid.models.model import Model
+
+__all__ = ["EPILOG", "command"]
+
+# Typer joins single lines, so each stands in a paragraph of its own.
+EPILOG = "\n\n".join(
+    [
+        "[bold]Targets[/bold]  (pellucid layers MODEL names the layers)",
+        "[cyan]mixed4a:12[/cyan]   a channel, over all positions",
+        "[cyan]mixed4a:12@4,7[/cyan]   its neuron at row 4, column 7; @c the centre; @4,: a row;"
+        " @2:5,3:9 a rectangle; @cls @patch tokens",
+        "[cyan]mixed4a:3-17  mixed4a:*[/cyan]   several channels, a picture each",
+        "[cyan]mixed4a[/cyan]   the whole layer (DeepDream)",
+        "[cyan]neg:mixed4a:12[/cyan]   what the channel is least like (or -mixed4a:12, behind --)",
+        "[cyan]logit:goldfish  logit:1  prob:1[/cyan]   a class",
+        "[cyan]dir:mixed4a@FILE.npy[/cyan]   a direction in a layer's channel space",
+        "[cyan]'0.7*mixed4a:3 + mixed4b:5'[/cyan]   a weighted sum",
+        "[bold]Exit codes[/bold]  0: at least one picture. 1: none could be made. 2: a mistake in what was asked."
+        " 130: Ctrl-C; what there is, is saved.",
+    ]
+)
+
+
+def render(
+    model: Spec,
+    targets: Annotated[list[str], typer.Argument(metavar="TARGET", help="What to look at.", show_default=False)],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|DIR",
+            help="A file (several targets: one contact sheet) or a folder (a file each). By default TARGET.png, or for "
+            "several a folder named after the network.",
+            show_default=False,
+        ),
+    ] = None,
+    recipe_file: Annotated[
+        Path | None,
+        typer.Option("--recipe", metavar="FILE", help="Settings from TOML or JSON; options override them."),
+    ] = None,
+    contact_sheet: Annotated[
+        bool, typer.Option("--contact-sheet", help="With a folder: also contact-sheet.png, of all pictures.")
+    ] = False,
+    sidecar: Annotated[
+        bool,
+        typer.Option("--sidecar/--no-sidecar", help="Beside each picture, its floats and provenance (safetensors)."),
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document about the run; no bar.")] = False,
+    weights: Weights = None,
+    mean: Mean = None,
+    std: Std = None,
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Render what each target looks for."""
+    recipe = read_recipe(recipe_file, settings)
+    asked = [Target.parse(text) for text in targets]
+    place = Output.given(output) if output is not None else None
+    with watched(quiet=as_json) as watch:
+        watch.says(f"loading {model}")
+        net = open_model(model, weights=weights, mean=mean, std=std, size=recipe.size)
+        from pellucid.app.cli.saving import Saving
+        from pellucid.objectives.from_target import expand_targets
+
+        singles = expand_targets(asked, net)
+        place = place or Output.chosen(model, [target.slug for target in singles])
+        saving = Saving(place, singles, sidecar=sidecar)
+        try:
+            with watch.stops_on_interrupt():
+                for rendering in _finished(net, singles, recipe, place, watch):
+                    saving.save(rendering)
+        except KeyboardInterrupt:  # pressed twice
+            watch.interrupted = True
+        if contact_sheet and place.is_folder:
+            saving.save_contact_sheet()
+    report = saving.report(net, recipe, interrupted=watch.interrupted)
+    typer.echo(report.json()) if as_json else report.show()
+    raise typer.Exit(report.exit_code)
+
+
+command = with_recipe_options(render)
+
+
+def _finished(net: Model, targets: list[Target], recipe: Recipe, place: Output, watch: Watch) -> Iterator[Rendering]:
+    """Renderings as they are to be saved: one by one for a folder, all as one for a file."""
+    import pellucid as pl
+
+    if place.is_folder:
+        yield from pl.stream(net, targets, recipe=recipe, callback=watch)
+    else:
+        yield pl.render(net, targets, recipe=recipe, callback=watch)

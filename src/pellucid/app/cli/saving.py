@@ -1,0 +1,102 @@
+"""Writing what a run gives, as it finishes, and keeping count of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pellucid.app.cli.output import Output
+from pellucid.app.cli.report import Made, Report
+from pellucid.ascent.recipe import Recipe
+from pellucid.images import files
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from pellucid.ascent.rendering import Rendering
+    from pellucid.models.model import Model
+    from pellucid.models.targets import Target
+
+__all__ = ["Saving"]
+
+
+class Saving:
+    """Saves renderings of some targets, in whatever order they finish, to one place."""
+
+    def __init__(self, place: Output, targets: Sequence[Target], *, sidecar: bool) -> None:
+        self.place, self.sidecar = place, sidecar
+        self.num_asked = len(targets)
+        self.began = time.perf_counter()
+        self._slugs = {str(target): target.slug for target in targets}
+        self._indices: dict[str, deque[int]] = defaultdict(deque)
+        for index, target in enumerate(targets):
+            self._indices[str(target)].append(index)
+        self._made: dict[int, Made] = {}
+        self._pictures: dict[int, Image.Image] = {}
+        self._resolved: dict[str, Any] = {}
+        self._sheet: Path | None = None
+
+    def save(self, rendering: Rendering) -> None:
+        """Write a rendering: of one target to its file, of several as a contact sheet; with its snapshots.
+
+        Raises:
+            ImageError: a file cannot be written.
+        """
+        path = self.place.file_for(self._slugs[rendering.targets[0]])
+        self._resolved = asdict(rendering.resolved) | {"hash": rendering.resolved.hash}
+        rendering.save(path, sidecar=self.sidecar)
+        snapshots = [str(_save_snapshot(rendering, step, path)) for step in sorted(rendering.snapshots)]
+        if len(rendering) > 1:
+            self._sheet = path
+        seconds = time.perf_counter() - self.began
+        for row, target in enumerate(rendering.targets):
+            score, status = float(rendering.scores[row]), rendering.status[row]
+            index = self._indices[target].popleft()
+            self._made[index] = Made(target, path, score, status, round(seconds, 2), tuple(snapshots))
+            if self.place.is_folder:
+                self._pictures[index] = files.picture(rendering.pictures[row])
+
+    def save_contact_sheet(self) -> None:
+        """Write `contact-sheet.png` with every picture so far, in the order asked for."""
+        if self._pictures:
+            import numpy as np
+            import torch
+
+            order = sorted(self._pictures)
+            arrays = [np.asarray(self._pictures[index].convert("RGB"), dtype=np.float32) / 255 for index in order]
+            labels = [self._made[index].label for index in order]
+            self._sheet = self.place.path / "contact-sheet.png"
+            shown = [torch.from_numpy(array).movedim(2, 0) for array in arrays]
+            files.write(self._sheet, files.contact_sheet(shown, labels), metadata={"pellucid": "contact sheet"})
+
+    def report(self, model: Model, recipe: Recipe, *, interrupted: bool) -> Report:
+        """What was made, in the order asked for."""
+        return Report(
+            model=model.name,
+            model_hash=model.weights_hash,
+            recipe=recipe,
+            resolved=self._resolved,
+            made=tuple(self._made[index] for index in sorted(self._made)),
+            num_asked=self.num_asked,
+            place=self.place.path,
+            contact_sheet=self._sheet,
+            seconds=round(time.perf_counter() - self.began, 2),
+            interrupted=interrupted,
+        )
+
+
+def _save_snapshot(rendering: Rendering, step: int, path: Path) -> Path:
+    """The images after some steps, as `NAME-step-0016.png`."""
+    shown = replace(rendering, images=rendering.snapshots[step])
+    file = path.with_name(f"{path.stem}-step-{step:04}{path.suffix}")
+    if len(shown) > 1:
+        files.write(file, shown.contact_sheet(), metadata={"pellucid": "contact sheet"})
+    else:
+        record = {key: value for key, value in shown.provenance().items() if key not in ("score", "status")}
+        files.write(file, shown.pictures[0], metadata={"pellucid": json.dumps(record | {"snapshot_step": step})})
+    return file

@@ -1,0 +1,1 @@
+"""The demo: what the embedded network sees, as a contact sheet and a page."""
