@@ -20,11 +20,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from data import augmented, load_split
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from data import augmented, load_split
 from pellucid.models.embedded import SmallInception
 
 MEAN, STD = (0.480, 0.449, 0.398), (0.274, 0.267, 0.280)  # of the training pictures, per channel, in [0, 1]
@@ -38,7 +38,7 @@ class Schedule:
     sizes_px: tuple[int, ...]
     peak_rate: float
     warmup_epochs: float
-    batch: int = 256
+    batch: int = 128
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
@@ -54,8 +54,8 @@ class Schedule:
 
 
 SCHEDULES = {
-    "plain": Schedule(sizes_px=(48,) * 10 + (64,) * 6, peak_rate=0.4, warmup_epochs=2),
-    "robust": Schedule(sizes_px=(48,) * 3 + (64,) * 2, peak_rate=0.06, warmup_epochs=0.3, epsilon=3 / 255),
+    "plain": Schedule(sizes_px=(48,) * 10 + (64,) * 3, peak_rate=0.2, warmup_epochs=2),
+    "robust": Schedule(sizes_px=(48,) * 4 + (64,), peak_rate=0.04, warmup_epochs=0.3, epsilon=3 / 255),
 }
 
 
@@ -149,7 +149,7 @@ def train(name: str, data: Path, runs: Path) -> None:
             loss.backward()
             optimizer.step()
             running += loss.item()
-            if step % 50 == 49:
+            if step % 100 == 99:
                 print(f"  {step + 1}/{steps} loss {running / (step + 1):.3f} {time.time() - started:.0f} s", flush=True)
         seconds = time.time() - started
         line = {

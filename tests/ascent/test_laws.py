@@ -79,9 +79,7 @@ def test_an_image_that_enters_a_running_batch_is_the_same(model: pl.Model) -> No
         torch.testing.assert_close(refilled[target], alone.images[0], rtol=0, atol=1e-6)
 
 
-def _with_early_ends(
-    model: pl.Model, targets: list[str], ends: dict[str, int], batch: int
-) -> dict[str, torch.Tensor]:
+def _with_early_ends(model: pl.Model, targets: list[str], ends: dict[str, int], batch: int) -> dict[str, torch.Tensor]:
     recipe = pl.Recipe.of(batch=batch, **QUICK)
     from pellucid.ascent.plan import resolve
 
@@ -151,7 +149,14 @@ def test_a_unit_that_nothing_reaches_is_dead_after_sixteen_steps_without_gradien
 
 
 def test_a_unit_that_is_off_at_the_start_is_woken(detectors: pl.Model) -> None:
-    settings = {"steps": 100, "learning_rate": 0.5, "size": 16, "image": "pixels", "color": "none", "transforms": "none"}
+    settings = {
+        "steps": 100,
+        "learning_rate": 0.5,
+        "size": 16,
+        "image": "pixels",
+        "color": "none",
+        "transforms": "none",
+    }
     woken = pl.render(detectors, "relu:2", **settings)
     assert woken.status[0].state == "done"
     assert woken.status[0].rescue == "redirected ReLU"
@@ -182,7 +187,8 @@ def test_nothing_leaks_into_the_users_module() -> None:
         pl.render(model, "nowhere:1", **QUICK)
     pl.render(model, "second:1", callback=interrupt, **QUICK)
     pl.render(model, "second:1", **QUICK)
-    assert net.training and net.second.training
+    assert net.training
+    assert net.second.training
     assert [p.requires_grad for p in net.parameters()] == [False, True, True, True, True, True]
     assert all(p.grad is None for p in net.parameters())
     assert sum(len(module._forward_hooks) for module in net.modules()) == 1

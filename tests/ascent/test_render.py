@@ -79,12 +79,16 @@ def test_red_detector_paints_red(red: pl.Model, image: str, squash: str) -> None
     waves = image == "fourier" and squash == "sigmoid"
     assert got.scores[0] > (0.7 if waves else 0.9)
     means = got.images[0].mean((1, 2))
-    assert means[0] > 0.9 and means[1] < 0.15 and means[2] < 0.15
+    assert means[0] > 0.9
+    assert means[1] < 0.15
+    assert means[2] < 0.15
 
 
 def test_a_negative_target_paints_the_opposite(red: pl.Model) -> None:
     means = pl.render(red, "-conv:0", **PLAIN).images[0].mean((1, 2))
-    assert means[0] < 0.07 and means[1] > 0.93 and means[2] > 0.93
+    assert means[0] < 0.07
+    assert means[1] > 0.93
+    assert means[2] > 0.93
 
 
 def test_a_channels_last_network_reaches_its_known_optimum() -> None:
@@ -93,7 +97,8 @@ def test_a_channels_last_network_reaches_its_known_optimum() -> None:
     got = pl.render(model, ["mix:1", "mix:1@2:5,3:9"], **PLAIN)
     assert got.scores.min() > 0.9  # optimum 1: pure green
     inside = got.images[1][:, 2:5, 3:9].mean((1, 2))
-    assert inside[1] > 0.9 and inside[0] < 0.1
+    assert inside[1] > 0.9
+    assert inside[0] < 0.1
 
 
 def test_a_token_network_reaches_its_known_optimum() -> None:
@@ -135,7 +140,9 @@ def test_two_networks_share_one_picture() -> None:
     pair = pl.Ensemble(a=pl.Model(RedDetector(), size=12), b=pl.Model(other, size=12))
     got = pl.render(pair, "a/conv:0 + 2*b/conv:0", **PLAIN)
     means = got.images[0].mean((1, 2))  # by hand: red 0.6, green 1, blue -3
-    assert means[0] > 0.9 and means[1] > 0.9 and means[2] < 0.1
+    assert means[0] > 0.9
+    assert means[1] > 0.9
+    assert means[2] < 0.1
 
 
 def test_history_and_snapshots_follow_the_run(red: pl.Model) -> None:

@@ -50,7 +50,7 @@ def test_a_photo_of_a_cat_is_seen_as_a_cat(squeezenet: pl.Model) -> None:
     with torch.no_grad():
         top = int(squeezenet(small).argmax())
     assert 281 <= top <= 285
-    assert squeezenet.classes is not None and "cat" in squeezenet.classes[top].lower() or top in (281, 282)
+    assert (squeezenet.classes is not None and "cat" in squeezenet.classes[top].lower()) or top in (281, 282)
 
 
 def test_a_residual_network_of_ones_own_renders(shared: Path) -> None:
@@ -62,5 +62,3 @@ def test_a_residual_network_of_ones_own_renders(shared: Path) -> None:
     assert got.scores[0] > 5 * noise.scores[0].clamp(min=0.01)
     assert got.scores[1] > noise.scores[1] + 5
     assert got.scores[2] > noise.scores[2]
-
-

@@ -86,5 +86,3 @@ def _precision(wanted: str, device_type: str) -> Precision:
     if wanted == "float64" and device_type == "mps":
         raise RecipeError("no precision 'float64' on mps. There are: float32, bfloat16, float16.")
     return cast(Precision, wanted)
-
-

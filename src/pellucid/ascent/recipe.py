@@ -134,9 +134,9 @@ def _typed(name: str, value: Any, kind: str) -> Any:
         return None
     if kind.startswith("tuple"):
         numbers = (value, value) if name == "size" and isinstance(value, int) else value
-        if isinstance(numbers, (list, tuple)) and all(type(number) is int for number in numbers):
-            if name != "size" or len(numbers) == 2:
-                return tuple(numbers)
+        right_length = isinstance(numbers, (list, tuple)) and (name != "size" or len(numbers) == 2)
+        if right_length and all(type(number) is int for number in numbers):
+            return tuple(numbers)
         wanted = "a height and a width in px" if name == "size" else "a list of whole numbers"
         raise RecipeError(f"{name} is {wanted}, not {value!r}")
     wanted_type = {"int": int, "float": float, "bool": bool}.get(kind, str)

@@ -102,7 +102,9 @@ class _Run:
         settings: Mapping[str, Any],
     ) -> None:
         if not isinstance(model, Model):
-            raise ModelError(f"render takes a pl.Model, not {type(model).__name__}: wrap it, pl.Model(net, mean=…, size=…)")
+            raise ModelError(
+                f"render takes a pl.Model, not {type(model).__name__}: wrap it, pl.Model(net, mean=…, size=…)"
+            )
         self.model, self.callback = model, callback
         self.recipe = Recipe.of(recipe, **settings)
         size = self.recipe.size or model.size

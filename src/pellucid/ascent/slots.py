@@ -23,7 +23,7 @@ from pellucid.ascent.rescue import Rescue
 from pellucid.draws import Draws
 from pellucid.images.build import build_image
 from pellucid.models.gradients import RedirectedReLU
-from pellucid.models.model import Model
+from pellucid.models.model import Model, Precision
 from pellucid.objectives.objective import Objective, PerImage
 from pellucid.transforms.presets import parse
 
@@ -70,7 +70,7 @@ class Slots:
     def __init__(self, model: Model, recipe: Recipe, resolved: Resolved) -> None:
         self.recipe, self.resolved = recipe, resolved
         device = torch.device(resolved.device)
-        exact = "float64" if resolved.precision == "float64" else "float32"
+        exact: Precision = "float64" if resolved.precision == "float64" else "float32"
         self.model = model.at(device=device, precision=resolved.precision)
         self.exact_model = self.model if resolved.precision == exact else model.at(device=device, precision=exact)
         self.image = build_image(
@@ -151,7 +151,8 @@ class Slots:
 
     def _finished(self, row: int, image: Tensor, parameters: Tensor, score: float) -> Finished:
         slot = self.slots[row]
-        assert slot is not None and slot.ended is not None
+        assert slot is not None
+        assert slot.ended is not None
         state = slot.ended
         if slot.rescue.how is not None and state in ("done", "converged") and not score > 0:
             state = "dead"  # its gradient was woken, but the unit never fired
@@ -185,7 +186,9 @@ class Slots:
         return PerImage(objectives, [bool(slot and slot.rescue.reads_before_rectifier) for slot in self.slots])
 
     def _redirected_rows(self) -> Tensor:
-        return torch.tensor([bool(slot and slot.rescue.redirects) for slot in self.slots], device=self.draws.keys.device)
+        return torch.tensor(
+            [bool(slot and slot.rescue.redirects) for slot in self.slots], device=self.draws.keys.device
+        )
 
     def _in_range(self, images: Tensor) -> Tensor:
         """From [0, 1] to the range that the network was declared to take."""
@@ -196,8 +199,7 @@ class Slots:
         """Of minus the sum of scores: each image's gradient is its own. Zero where nothing depends on the image."""
         if not scores.requires_grad:
             return [torch.zeros_like(parameter) for parameter in self.parameters]
-        found = torch.autograd.grad(-scores.sum(), self.parameters, allow_unused=True)
-        return [torch.zeros_like(p) if g is None else g for p, g in zip(self.parameters, found, strict=True)]
+        return list(torch.autograd.grad(-scores.sum(), self.parameters, materialize_grads=True))
 
     def _keep_snapshots(self, images: Tensor) -> None:
         for row, slot in enumerate(self.slots):

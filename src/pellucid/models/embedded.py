@@ -14,18 +14,6 @@ from torch import Tensor, nn
 
 __all__ = ["SmallInception"]
 
-# Output channels of the four branches of each block: 1x1, 3x3 (after its 1x1 reduction), double 3x3 (after its
-# reduction; the second 3x3 gives a 5x5 field), and the 1x1 projection behind a 3x3 max-pool.
-_BRANCHES: dict[str, tuple[int, tuple[int, int], tuple[int, int], int]] = {
-    "mixed3a": (32, (32, 64), (12, 24), 24),
-    "mixed3b": (48, (40, 80), (16, 32), 32),
-    "mixed4a": (80, (64, 128), (24, 48), 48),
-    "mixed4b": (80, (64, 128), (24, 56), 56),
-    "mixed4c": (96, (72, 144), (28, 64), 64),
-    "mixed5a": (160, (96, 224), (40, 96), 96),
-}
-
-
 class ConvNormReLU(nn.Sequential):
     """A convolution without bias, batch norm, ReLU; `padding` keeps the size at stride 1."""
 
@@ -40,11 +28,13 @@ class ConvNormReLU(nn.Sequential):
 
 
 class InceptionBlock(nn.Module):
-    """Four parallel views of one input, concatenated along the channels."""
+    """Four parallel views of one input, concatenated along the channels.
 
-    def __init__(
-        self, in_channels: int, one: int, three: tuple[int, int], five: tuple[int, int], pool: int
-    ) -> None:
+    `one`, `three`, `five` and `pool` are the output channels of the branches: a 1x1 convolution; a 1x1 reduction and a
+    3x3; a 1x1 reduction and two 3x3 (a field of 5x5); a 3x3 average and a 1x1 projection.
+    """
+
+    def __init__(self, in_channels: int, one: int, three: tuple[int, int], five: tuple[int, int], pool: int) -> None:
         super().__init__()
         self.branch1x1 = ConvNormReLU(in_channels, one, 1)
         self.branch3x3 = nn.Sequential(ConvNormReLU(in_channels, three[0], 1), ConvNormReLU(*three, 3))
@@ -52,7 +42,6 @@ class InceptionBlock(nn.Module):
             ConvNormReLU(in_channels, five[0], 1), ConvNormReLU(*five, 3), ConvNormReLU(five[1], five[1], 3)
         )
         self.branch_pool = nn.Sequential(nn.AvgPool2d(3, 1, 1), ConvNormReLU(in_channels, pool, 1))
-        self.out_channels = one + three[1] + five[1] + pool
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         branches = (self.branch1x1, self.branch3x3, self.branch5x5, self.branch_pool)
@@ -73,17 +62,19 @@ class SmallInception(nn.Module):
         super().__init__()
         self.conv1 = ConvNormReLU(3, 32, 5, stride=2)
         self.conv2 = ConvNormReLU(32, 64, 3)
-        channels = 64
-        for name, branches in _BRANCHES.items():
-            block = InceptionBlock(channels, *branches)
-            self.add_module(name, block)
-            channels = block.out_channels
+        self.mixed3a = InceptionBlock(64, 32, (32, 64), (12, 24), 24)
+        self.mixed3b = InceptionBlock(144, 48, (40, 80), (16, 32), 32)
+        self.mixed4a = InceptionBlock(192, 80, (64, 128), (24, 48), 48)
+        self.mixed4b = InceptionBlock(304, 80, (64, 128), (24, 56), 56)
+        self.mixed4c = InceptionBlock(320, 96, (72, 144), (28, 64), 64)
+        self.mixed5a = InceptionBlock(368, 160, (96, 224), (40, 96), 96)
         self.pool = nn.MaxPool2d(3, 2, 1)
-        self.logits = nn.Linear(channels, num_classes)
+        self.logits = nn.Linear(576, num_classes)
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
         x = self.pool(self.conv2(self.conv1(x)))
         x = self.pool(self.mixed3b(self.mixed3a(x)))
         x = self.pool(self.mixed4c(self.mixed4b(self.mixed4a(x))))
         x = self.mixed5a(x)
-        return self.logits(x.mean((2, 3)))
+        logits: Tensor = self.logits(x.mean((2, 3)))
+        return logits
