@@ -157,7 +157,7 @@ class Flip(Affine):
 
 def composed(first: Float[Tensor, "b 3 3"], second: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b 3 3"]:
     """The sources of doing `first`, then `second`: an output pixel is looked up in `second`, then in `first`."""
-    # Not a matmul: that rounds differently by batch size, and an image must not depend on its neighbours.
+    # Not a matmul: its rounding may depend on the batch size, and an image must not depend on its neighbours.
     terms = [first[:, :, k : k + 1] * second[:, k : k + 1, :] for k in range(3)]
     return terms[0] + terms[1] + terms[2]
 
