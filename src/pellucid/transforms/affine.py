@@ -173,8 +173,8 @@ def warp(
 
     Both pictures have their centre at the origin. Half precision is sampled in float32 and returned as it came.
     """
-    # float32 at least: an 8-bit mantissa cannot tell pixels apart, and sampling bfloat16 on the CPU overran its memory
-    # (torch 2.15).
+    # float32 at least: an 8-bit mantissa cannot tell pixels apart, and sampling bfloat16 on the CPU can crash the
+    # process (torch 2.15, see docs/design/fused-warp.md).
     work = torch.promote_types(images.dtype, torch.float32)
     outside = filling(fill, images)
     height, width = images.shape[2:]
