@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid.errors import ModelError, TargetError, did_you_mean
-from pellucid.models.layers import Layer
+from pellucid.models.layers import OUTPUT, Layer
 from pellucid.models.model import Model, Precision
 from pellucid.models.taps import Activations, Tap
 
@@ -28,6 +28,8 @@ class Ensemble(Model):
         ensemble = Ensemble(a=pl.load("default"), b=pl.load("plain"))
         pl.render(ensemble, "a/mixed4a:12 + b/mixed4a:12")
 
+    Members go to the device and precision of the first.
+
     Raises:
         ModelError: no member, or members that differ in input channels or value range.
     """
@@ -39,7 +41,10 @@ class Ensemble(Model):
         for prefix, member in members.items():
             if (member.channels, member.value_range) != (first.channels, first.value_range):
                 raise ModelError(f"member {prefix!r} of the Ensemble has another number of channels or value range")
-        self.members = members
+        # One batch of pictures goes through all of them.
+        same = {p: (m.device, m.precision) == (first.device, first.precision) for p, m in members.items()}
+        alike = {p: m if same[p] else m.at(device=first.device, precision=first.precision) for p, m in members.items()}
+        self.members = alike
         self.name = "+".join(member.name for member in members.values())
         self.size, self.channels, self.value_range = first.size, first.channels, first.value_range
         self.mean, self.std = first.mean, first.std
@@ -52,7 +57,7 @@ class Ensemble(Model):
         return Ensemble(**{k: member.at(device=device, precision=precision) for k, member in self.members.items()})
 
     @property
-    def weights_hash(self) -> str:  # type: ignore[override]  # a property here, a cached one there
+    def weights_hash(self) -> str:
         """The members' hashes, joined."""
         return "+".join(member.weights_hash for member in self.members.values())
 
@@ -78,7 +83,7 @@ class Ensemble(Model):
         member = self.members[prefix]
         return replace(member.layer(rest, self._size_for(member, size or self.size)), name=name)
 
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b ..."]:
         """The first member's output."""
         return next(iter(self.members.values())).forward(images)
 
@@ -103,7 +108,8 @@ class Ensemble(Model):
 
     def class_index(self, name: str) -> int:
         """Classes belong to members: give the output unit instead, as in `a/output:281`."""
-        raise TargetError(f"classes of an ensemble are given by member and index, as in '{next(iter(self.members))}/output:0'")
+        first = next(iter(self.members))
+        raise TargetError(f"classes of an ensemble are given by member and index: {first}/{OUTPUT}:0, not {name!r}")
 
 
 def _prefix(tap: Tap) -> str:

@@ -19,24 +19,37 @@ from torch.overrides import TorchFunctionMode
 __all__ = ["NonlinearityRecord", "RedirectedReLU"]
 
 _RELU = {F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
-_RELU6 = {F.relu6, F.hardtanh, F.hardtanh_, torch.nn.functional.relu6}
+_HARDTANH = {F.hardtanh, F.hardtanh_}  # nn.ReLU6 is one, from 0 to 6
 _IN_PLACE = {F.relu_, torch.relu_, Tensor.relu_, F.hardtanh_}
 _CONCATENATE = {torch.cat, torch.concat, torch.concatenate}
 
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
-def _clipping_of(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> float | None:
+
+def _argument(call: Arguments, place: int, name: str, default: Any = None) -> Any:
+    """One argument of a call, given by place or by name."""
+    args, kwargs = call
+    return args[place] if len(args) > place else kwargs.get(name, default)
+
+
+def _clipping_of(func: Callable[..., Any], call: Arguments) -> float | None:
     """Upper bound of the rectifier that this call is (`inf` for ReLU, 6 for ReLU6), None for any other call."""
     if func in _RELU:
         return float("inf")
-    if func in _RELU6:
-        low, high = (*args[1:3], kwargs.get("min_val", 0.0), kwargs.get("max_val", 6.0))[:2]
-        return 6.0 if func is F.relu6 else float(high) if low == 0 else None
+    if func is F.relu6:
+        return 6.0
+    if func in _HARDTANH and _argument(call, 1, "min_val", -1.0) == 0:
+        return float(_argument(call, 2, "max_val", 1.0))
     return None
 
 
-def _is_in_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    positional = args[-1] is True if len(args) > 1 else False  # F.relu(x, True), F.hardtanh(x, 0, 6, True)
-    return func in _IN_PLACE or bool(kwargs.get("inplace", positional))
+def _is_in_place(func: Callable[..., Any], call: Arguments) -> bool:
+    return func in _IN_PLACE or bool(_argument(call, 3 if func in _HARDTANH else 1, "inplace", False))
+
+
+def _version(value: Tensor) -> int:
+    """Counts what was written over a tensor in place (not counted in inference mode, where nothing is asked for)."""
+    return 0 if value.is_inference() else value._version
 
 
 class NonlinearityRecord(TorchFunctionMode):
@@ -47,38 +60,41 @@ class NonlinearityRecord(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        # By identity of the output; the output is kept so that its identity is not given to another tensor.
-        self._inputs: dict[int, tuple[Tensor, Tensor]] = {}
-        self._branches: dict[int, tuple[Tensor, tuple[Tensor, ...], int]] = {}
+        # By identity of the result, which is kept so that its identity is not given to another tensor. What has been
+        # written over since (`out += identity` behind a ReLU) is no longer what the rectifier or concatenation gave.
+        self._inputs: dict[int, tuple[Tensor, int, Tensor, int]] = {}
+        self._branches: dict[int, tuple[Tensor, int, tuple[Tensor, ...], int]] = {}
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if _clipping_of(func, args, kwargs) is not None:
-            source = args[0] if args else kwargs["input"]
-            before = source.clone() if _is_in_place(func, args, kwargs) else source
+        call = (args, kwargs)
+        if _clipping_of(func, call) is not None:
+            source = _argument(call, 0, "input")
+            before = source.clone() if _is_in_place(func, call) else source
             result = func(*args, **kwargs)
-            self._inputs[id(result)] = (result, before)
+            self._inputs[id(result)] = (result, _version(result), before, _version(before))
             return result
         result = func(*args, **kwargs)
         if func in _CONCATENATE:
-            parts = args[0] if args else kwargs["tensors"]
-            dim = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis", 0))
-            self._branches[id(result)] = (result, tuple(parts), dim)
+            dim = _argument(call, 1, "dim", kwargs.get("axis", 0))
+            self._branches[id(result)] = (result, _version(result), tuple(_argument(call, 0, "tensors")), dim)
         return result
 
     def before(self, value: Tensor) -> Tensor | None:
         """What `value` was before the rectifier that ended it, through concatenations; None when it ends in none."""
         if id(value) in self._inputs:
-            return self._inputs[id(value)][1]
+            _, version, before, version_before = self._inputs[id(value)]
+            return before if (_version(value), _version(before)) == (version, version_before) else None
         if id(value) not in self._branches:
             return None
-        _, parts, dim = self._branches[id(value)]
+        _, version, parts, dim = self._branches[id(value)]
         befores = [self.before(part) for part in parts]
-        if all(before is None for before in befores):
+        if _version(value) != version or all(before is None for before in befores):
             return None
-        return torch.cat([part if before is None else before for part, before in zip(parts, befores, strict=True)], dim)
+        pieces = value.split([part.shape[dim] for part in parts], dim)
+        return torch.cat([own if b is None else b for own, b in zip(pieces, befores, strict=True)], dim)
 
 
 class RedirectedReLU(TorchFunctionMode):
@@ -100,19 +116,21 @@ class RedirectedReLU(TorchFunctionMode):
         self, func: Callable[..., Any], types: Iterable[type], args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        bound = _clipping_of(func, args, kwargs)
+        call = (args, kwargs)
+        bound = _clipping_of(func, call)
         if bound is None:
             return func(*args, **kwargs)
-        source = args[0] if args else kwargs["input"]
-        if not source.requires_grad or (self.rows is not None and source.shape[0] != len(self.rows)):
+        source = _argument(call, 0, "input")
+        folds = source.ndim == 0 or (self.rows is not None and source.shape[0] != len(self.rows))
+        if not source.requires_grad or folds:
             return func(*args, **kwargs)
-        return _Redirected.apply(source, self.rows, bound, _is_in_place(func, args, kwargs))
+        return _Redirected.apply(source, self.rows, bound, _is_in_place(func, call))
 
 
 class _Redirected(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rows: Tensor | None, bound: float, in_place: bool) -> Tensor:
-        ctx.save_for_backward(x <= 0, x >= bound)
+        ctx.save_for_backward((x <= 0) | (x >= bound), x < 0, x > bound)
         ctx.rows = rows
         if in_place:
             ctx.mark_dirty(x)
@@ -122,12 +140,12 @@ class _Redirected(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
-        off, full = ctx.saved_tensors
-        usual = gradient.masked_fill(off | full, 0)
-        blocked = usual.flatten(1).count_nonzero(1) == 0
+        clipped, below, above = ctx.saved_tensors
+        usual = gradient.masked_fill(clipped, 0)
+        blocked = usual.unsqueeze(-1).flatten(1).count_nonzero(1) == 0
         if ctx.rows is not None:
             blocked = blocked & ctx.rows
         # The optimiser descends: a positive gradient lowers x. Passed: lifting what is off, lowering what is full.
-        redirected = gradient.masked_fill((off & (gradient > 0)) | (full & (gradient < 0)), 0)
+        redirected = gradient.masked_fill((below & (gradient > 0)) | (above & (gradient < 0)), 0)
         pick = blocked.view(-1, *[1] * (gradient.ndim - 1))
         return torch.where(pick, redirected, usual), None, None, None

@@ -9,16 +9,36 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 
-__all__ = ["Axes", "Layer", "call_name", "first_tensor", "layers_of_calls", "normalise_axes"]
+from pellucid.errors import ModelError
+
+__all__ = ["OUTPUT", "Axes", "Layer", "call_name", "layers_of_calls", "normalise_axes"]
 
 Axes = Literal["bchw", "bhwc", "bnc", "bcn", "bc"]
 
-MAX_PREFIX_TOKENS = 16  # class, distillation and register tokens; the largest in use is 1 + 4 (DINOv2 with registers)
+OUTPUT = "output"  # the pseudo-layer that stands for what the network returns
+
+MAX_PREFIX_TOKENS = 16  # class, distillation and register tokens behind a known grid; DINOv2 has 1 + 4
+USUAL_PREFIX_TOKENS = 5  # where the grid has to be guessed as well
+
+# Modules whose own definition says where the channels are.
+_CHANNELS_FIRST = (
+    _ConvNd,
+    _BatchNorm,
+    nn.GroupNorm,
+    _MaxPoolNd,
+    _AvgPoolNd,
+    _AdaptiveMaxPoolNd,
+    _AdaptiveAvgPoolNd,
+)
+_CHANNELS_LAST = (nn.Linear, nn.LayerNorm)  # these very types: a LayerNorm2d is a LayerNorm, and channels-first
 
 
 @dataclass(frozen=True)
@@ -48,16 +68,11 @@ class Layer:
 
 
 def call_name(module_name: str, call: int) -> str:
-    """The name of the `call`-th call (from 1) of a module: `relu`, `relu#2`, …"""
-    return module_name if call == 1 else f"{module_name}#{call}"
+    """The name of the `call`-th call (from 1) of a module: `relu`, `relu#2`, …
 
-
-def first_tensor(result: Any) -> Tensor | None:
-    """The tensor a module's result stands for: itself, or the first in a tuple, dict or ModelOutput."""
-    if isinstance(result, Tensor):
-        return result
-    parts = result.values() if isinstance(result, Mapping) else result if isinstance(result, (tuple, list)) else ()
-    return next((found for part in parts if (found := first_tensor(part)) is not None), None)
+    `output` alone stands for what the network returns, so a module of that name is `output#1`.
+    """
+    return module_name if call == 1 and module_name != OUTPUT else f"{module_name}#{call}"
 
 
 def normalise_axes(value: Tensor, axes: Axes) -> Tensor:
@@ -76,58 +91,95 @@ def layers_of_calls(
     """Layers by name, in forward order, from the calls `(name, module, output shape)` of one run.
 
     Calls whose first axis is not the batch (Swin's windows, position tables) cannot be told apart by image and are
-    left out, as are scalars.
+    left out, as is what has fewer than two axes or more than four.
+
+    Raises:
+        ModelError: declared axes that do not fit what the layer returned.
     """
     layers: dict[str, Layer] = {}
-    grid: tuple[int, int] | None = None  # of the last map seen: a patch embedding's, when tokens follow
+    reader = _AxisReader(input_size)
     for name, module, shape in calls:
-        if len(shape) < 2 or shape[0] != batch or 0 in shape:
+        if not 2 <= len(shape) <= 4 or shape[0] != batch or 0 in shape:
             continue
+        axes = declared.get(name) or reader.axes(module, shape)
+        if len(axes) != len(shape):
+            raise ModelError(f"axes of {name!r} are given as {axes!r}, but it returns {len(shape)}: {list(shape)}")
+        reader.known[shape] = reader.latest = axes
         kind = type(module).__name__
-        axes = declared.get(name)
         if len(shape) == 4:
-            axes = axes or _map_axes(kind, shape, input_size)
             c, h, w = (shape[3], shape[1], shape[2]) if axes == "bhwc" else (shape[1], shape[2], shape[3])
-            grid = (h, w)
+            reader.grids.append((h, w))
             layers[name] = Layer(name, kind, axes, (c, h, w), c)
         elif len(shape) == 3:
-            prefix, token_grid = _token_grid(shape[1], grid, input_size)
-            if axes is None:
-                transposed = token_grid is None and grid is not None and shape[2] == math.prod(grid)
-                axes = "bcn" if transposed else "bnc"
             n, c = (shape[2], shape[1]) if axes == "bcn" else (shape[1], shape[2])
-            if axes == "bcn":
-                prefix, token_grid = _token_grid(n, grid, input_size)
-            layers[name] = Layer(name, kind, axes, (n, c), c, prefix, token_grid)
-        elif len(shape) == 2:
-            layers[name] = Layer(name, kind, "bc", (shape[1],), shape[1])
+            prefix, grid = reader.token_grid(n)
+            layers[name] = Layer(name, kind, axes, (n, c), c, prefix, grid)
+        else:
+            layers[name] = Layer(name, kind, axes, (shape[1],), shape[1])
     return layers
 
 
-def _map_axes(kind: str, shape: torch.Size, input_size: tuple[int, int]) -> Axes:
-    """Where the channels of a four-dimensional result are: the two axes shaped like the input are the positions.
+class _AxisReader:
+    """Tells channels from positions in one run.
 
-    When both readings fit equally (7 x 7 x 7), a module that works on the last axis decides.
+    By the kind of module; by an earlier reading of the same shape; by the shape, for positions are shaped like the
+    picture; and channels come first where all that says nothing.
     """
-    aspect = math.log(input_size[0] / input_size[1])
 
-    def misfit(h: int, w: int) -> float:
-        too_large = h > input_size[0] or w > input_size[1]
-        return abs(math.log(h / w) - aspect) + (10.0 if too_large else 0.0)
+    def __init__(self, input_size: tuple[int, int]) -> None:
+        self.input_size = input_size
+        self.known: dict[torch.Size, Axes] = {}  # the latest reading of each shape: an activation's is its input's
+        self.latest: Axes = "bchw"
+        self.grids: list[tuple[int, int]] = []  # of all maps so far: a patch embedding's, when tokens follow
 
-    first, last = misfit(shape[2], shape[3]), misfit(shape[1], shape[2])
-    if abs(first - last) > 1e-9:
-        return "bchw" if first < last else "bhwc"
-    return "bhwc" if kind in ("Linear", "LayerNorm", "Permute") else "bchw"
+    def axes(self, module: nn.Module, shape: torch.Size) -> Axes:
+        """The axis order of one result of two to four axes."""
+        if len(shape) == 2:
+            return "bc"
+        first: Axes = "bchw" if len(shape) == 4 else "bcn"
+        last: Axes = "bhwc" if len(shape) == 4 else "bnc"
+        if isinstance(module, _CHANNELS_FIRST):
+            return first
+        if type(module) in _CHANNELS_LAST and not self._is_flattened_map(shape):
+            return last
+        first_misfit, last_misfit = self._misfits(shape) if len(shape) == 4 else (0.0, 0.0)
+        is_clear = abs(first_misfit - last_misfit) > 1e-9
+        if type(module).__name__ == "Permute" and not is_clear:  # torchvision's, in ConvNeXt and Swin
+            return first if self.latest == last else last
+        if shape in self.known:
+            return self.known[shape]
+        if len(shape) == 4:
+            return last if is_clear and last_misfit < first_misfit else first
+        return first if self._is_flattened_map(shape) else last
 
+    def _misfits(self, shape: torch.Size) -> tuple[float, float]:
+        """How unlike the picture the positions' shape is, with channels first and with channels last."""
+        aspect = math.log(self.input_size[0] / self.input_size[1])
 
-def _token_grid(
-    tokens: int, grid: tuple[int, int] | None, input_size: tuple[int, int]
-) -> tuple[int, tuple[int, int] | None]:
-    """How many prefix tokens there are, and the grid of the rest: the patch embedding's, else the nearest square."""
-    if grid is not None and 0 <= tokens - math.prod(grid) <= MAX_PREFIX_TOKENS:
-        return tokens - math.prod(grid), grid
-    side = math.isqrt(tokens)
-    if input_size[0] == input_size[1] and side > 1 and tokens - side * side <= MAX_PREFIX_TOKENS:
-        return tokens - side * side, (side, side)
-    return 0, None
+        def misfit(h: int, w: int) -> float:
+            too_large = h > self.input_size[0] or w > self.input_size[1]
+            return abs(math.log(h / w) - aspect) + (10.0 if too_large else 0.0)
+
+        return misfit(shape[2], shape[3]), misfit(shape[1], shape[2])
+
+    def _is_flattened_map(self, shape: torch.Size) -> bool:
+        """Whether `[b, x, y]` is a map's channels x by its positions y, rather than tokens by channels."""
+        if len(shape) != 3:
+            return False
+        flattened = any(shape[2] == math.prod(grid) for grid in self.grids)
+        tokens = any(0 <= shape[1] - math.prod(grid) <= USUAL_PREFIX_TOKENS for grid in self.grids)
+        return flattened and not tokens
+
+    def token_grid(self, tokens: int) -> tuple[int, tuple[int, int] | None]:
+        """How many prefix tokens there are, and the grid of the rest: a map's before, else one shaped as the input."""
+        for most in (USUAL_PREFIX_TOKENS, MAX_PREFIX_TOKENS):
+            for grid in reversed(self.grids):
+                if 0 <= tokens - math.prod(grid) <= most:
+                    return tokens - math.prod(grid), grid
+        height, width = self.input_size
+        for prefix in range(USUAL_PREFIX_TOKENS + 1):
+            patches = tokens - prefix
+            rows = math.isqrt(max(0, patches * height // width))
+            if rows > 1 and rows * rows * width == patches * height:
+                return prefix, (rows, patches // rows)
+        return 0, None

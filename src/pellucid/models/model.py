@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pellucid.errors import ModelError, TargetError, WeightsError, did_you_mean
-from pellucid.models.layers import Axes, Layer, first_tensor, layers_of_calls
-from pellucid.models.taps import OUTPUT, Activations, Tap, record_calls, tapped_forward
+from pellucid.errors import ModelError, TargetError, did_you_mean
+from pellucid.models.class_names import find_class
+from pellucid.models.layers import OUTPUT, Axes, Layer, layers_of_calls
+from pellucid.models.private_copy import hash_of_weights, private_copy
+from pellucid.models.results import OutputChoice, output_of
+from pellucid.models.taps import Activations, Tap, copy_without_taps, record_calls, tapped_forward
 
 __all__ = ["Model", "Precision"]
 
 Precision = Literal["float64", "float32", "bfloat16", "float16"]
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
+# What a forward raises on pictures, or on an input form, that its network was not made for.
+_CANNOT_RUN = (
+    RuntimeError,
+    ValueError,
+    AssertionError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ZeroDivisionError,
+)
 _PROBE_BATCH = 2  # tells a batch axis from an axis of length one
 
 
@@ -60,33 +72,39 @@ class Model:
         value_range: tuple[float, float] = (0.0, 1.0),
         classes: Sequence[str] | None = None,
         forward: Callable[[nn.Module, Tensor], Any] | None = None,
-        output: Callable[[Any], Tensor] | str | int | None = None,
+        output: OutputChoice = None,
         axes: Mapping[str, Axes] | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise ModelError(f"pl.Model takes a torch.nn.Module, not {type(module).__name__}")
         self.name = name or type(module).__name__
-        self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-        self.channels = channels or (len(mean) if mean is not None else 3)
-        self.value_range = value_range
+        height, width = (size, size) if isinstance(size, int) else size
+        self.size = (int(height), int(width))
+        self.mean, self.std = _numbers("mean", mean), _numbers("std", std)
+        self.channels = channels or (len(self.mean) if self.mean else 3)
+        self.value_range = (float(value_range[0]), float(value_range[1]))
         self.classes = tuple(classes) if classes is not None else None
         self.precision: Precision = "float32"
-        for label, values in (("mean", mean), ("std", std)):
-            if values is not None and len(values) != self.channels:
-                raise ModelError(f"{label} has {len(values)} values, but {self.name} has {self.channels} input channels")
-        if std is not None and min(std) <= 0:
-            raise ModelError(f"std must be positive, but it is {tuple(std)}")
-        if self.size[0] < 1 or self.size[1] < 1 or not value_range[0] < value_range[1]:
-            raise ModelError(f"size {self.size} or value_range {value_range} is empty")
-        self.mean = tuple(mean) if mean is not None else (0.0,) * self.channels
-        self.std = tuple(std) if std is not None else (1.0,) * self.channels
+        for label, values in (("mean", self.mean), ("std", self.std)):
+            if values and len(values) != self.channels:
+                raise ModelError(f"{label} has {len(values)} values, but {self.name} has {self.channels} channels")
+        if self.std and not min(self.std) > 0:
+            raise ModelError(f"std must be positive, but it is {self.std}")
+        if min(self.size) < 1:
+            raise ModelError(f"size is a number of pixels or (height, width), both at least 1, and not {size}")
+        if not self.value_range[0] < self.value_range[1]:
+            raise ModelError(f"value_range is (lowest, highest), and {value_range} is empty")
+        self.mean = self.mean or (0.0,) * self.channels
+        self.std = self.std or (1.0,) * self.channels
         self._forward, self._output, self._declared_axes = forward, output, dict(axes or {})
         self._layers_at: dict[tuple[int, int], dict[str, Layer]] = {}
-        self._module = _private_copy(module, self.name)
+        self._called: set[str] = set()  # modules that a forward has reached
+        self._module = private_copy(module, self.name)
         if device is not None:
             self._module.to(device)
         self._refresh()
+        self._check_declared_axes()
 
     def _refresh(self) -> None:
         """Derive what follows from the private module: its device, the modules by name, the normalisation."""
@@ -97,6 +115,14 @@ class Model:
         self._mean = torch.tensor(self.mean, device=self.device, dtype=dtype).view(-1, 1, 1)
         self._std = torch.tensor(self.std, device=self.device, dtype=dtype).view(-1, 1, 1)
 
+    def _check_declared_axes(self) -> None:
+        for layer, axes in self._declared_axes.items():
+            if axes not in get_args(Axes):
+                raise ModelError(f"no axes {axes!r} (for {layer!r}). There are: {', '.join(get_args(Axes))}.")
+            if (module_name := layer.partition("#")[0]) not in self._modules_by_name:
+                hint = did_you_mean(module_name, self._modules_by_name)
+                raise ModelError(f"axes are given for {layer!r}, which {self.name} does not have.{hint}")
+
     def __repr__(self) -> str:
         h, w = self.size
         return f"<Model {self.name}: {self.channels} x {h} x {w} px, {self.precision} on {self.device}>"
@@ -105,22 +131,24 @@ class Model:
         """The same network on another device or at another precision, as a copy of its own.
 
         Below float32, convolution and linear weights are cast and the forward runs under autocast.
+
+        Raises:
+            ModelError: an unknown precision.
         """
+        if precision not in _DTYPES:
+            raise ModelError(f"no precision {precision!r}. There are: {', '.join(_DTYPES)}.")
         other = copy.copy(self)
-        other._module = copy.deepcopy(self._module)
+        other._module = copy_without_taps(self._module)
         other.precision = precision
         other._layers_at = dict(self._layers_at)
         if device is not None:
             other._module.to(device)
-        if precision == "float64":
-            other._module.double()
-        elif precision in ("bfloat16", "float16"):
-            for module in other._module.modules():
-                if isinstance(module, (nn.Conv2d, nn.Linear)):  # cast once here, instead of by autocast at every step
-                    module.to(_DTYPES[precision])
-        if any(p.ndim == 4 for p in other._module.parameters()):
-            other._module.to(memory_format=torch.channels_last)
-        other.__dict__.pop("weights_hash", None)
+        other._module.to(torch.float64 if precision == "float64" else torch.float32)
+        for module in other._module.modules():
+            if precision in ("bfloat16", "float16") and isinstance(module, (nn.Conv2d, nn.Linear)):
+                module.to(_DTYPES[precision])  # cast once here, instead of by autocast at every step
+            if isinstance(module, nn.Conv2d):
+                module.to(memory_format=torch.channels_last)
         other.__dict__["weights_hash"] = self.weights_hash  # the identity of a network is that of its original weights
         other._refresh()
         return other
@@ -128,11 +156,7 @@ class Model:
     @cached_property
     def weights_hash(self) -> str:
         """SHA-256 over names, types and bytes of all parameters and buffers, as 16 hex digits."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self._module.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return hash_of_weights(self._module)
 
     @property
     def layers(self) -> dict[str, Layer]:
@@ -152,6 +176,7 @@ class Model:
             outputs: list[Tensor] = []
             with torch.no_grad():
                 calls = record_calls(lambda: outputs.append(self._run(probe)), self._modules_by_name)
+            self._called |= {name.partition("#")[0] for name, _, _ in calls}
             layers = layers_of_calls(calls, _PROBE_BATCH, size, self._declared_axes)
             output = outputs[0]
             if output.ndim == 2 and len(output) == _PROBE_BATCH:
@@ -175,19 +200,32 @@ class Model:
         layers = self.layers_at(size or self.size)
         if name in layers:
             return layers[name]
+        if name == OUTPUT:
+            raise TargetError(f"{self.name} does not return one row [k] for each picture; pass output=… to pl.Model")
         if name in self._modules_by_name:
             kind = type(self._modules_by_name[name]).__name__
-            reached = any(layer.startswith(f"{name}.") for layer in layers)
-            why = "returns no tensor with the batch first" if reached else "is never reached by the forward"
+            why = (
+                "returns no tensor with the batch first" if name in self._called else "is never reached by the forward"
+            )
             raise TargetError(f"layer {name!r} ({kind}) of {self.name} {why} (pellucid layers {self.name})")
+        for twin, module in self._module.named_modules(remove_duplicate=False):
+            if twin == name:  # registered a second time: its calls are counted under its first name
+                first = next(other for other, known in self._modules_by_name.items() if known is module)
+                calls = [layer for layer in layers if layer.partition("#")[0] == first]
+                raise TargetError(f"layer {name!r} of {self.name} is the same module as {first!r}: {', '.join(calls)}")
         hint = did_you_mean(name, layers)
         raise TargetError(f"no layer {name!r} in {self.name}.{hint} (pellucid layers {self.name})")
 
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
-        """The network's output, usually logits, for images in `value_range`."""
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b ..."]:
+        """The network's output, usually logits [b, k], for images in `value_range`.
+
+        Raises:
+            ModelError: the network cannot run on pictures of this size or number of channels.
+        """
         return self._run(images)
 
-    __call__ = forward
+    def __call__(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b ..."]:
+        return self.forward(images)
 
     def tap(self, images: Float[Tensor, "b c h w"], taps: Iterable[Tap | str]) -> Activations:
         """Run as far as the last of `taps` and return what they saw; differentiable with respect to the images.
@@ -199,17 +237,16 @@ class Model:
         size = (images.shape[-2], images.shape[-1])
         for tap in wanted:
             self.layer(tap.layer, size)
-        layers = self.layers_at(size)
-        try:
-            return tapped_forward(lambda: self._run(images), self._modules_by_name, wanted, layers, images)
-        except KeyError as missing:
-            raise TargetError(f"layer {missing} of {self.name} was not reached by this forward") from None
+        return tapped_forward(lambda: self._run(images), self._modules_by_name, wanted, self.layers_at(size), images)
 
     def class_index(self, name: str) -> int:
-        """The output that a class name or index stands for: exact, else ignoring case, else the one that contains it.
+        """The output that a class name or index stands for.
+
+        A name fits exactly, else ignoring case, else as one of the synonyms between commas, else as a part.
 
         Raises:
             TargetError: no class, or several, fit.
+            ModelError: the names are not as many as the outputs.
         """
         count = self.layer(OUTPUT).units
         if name.isdecimal():
@@ -217,30 +254,26 @@ class Model:
                 raise TargetError(f"class {name} is out of range: {self.name} has {count} classes, 0 to {count - 1}")
             return int(name)
         if self.classes is None:
-            raise TargetError(f"{self.name} has no class names; give an index from 0 to {count - 1} instead of {name!r}")
-        folded = [label.casefold() for label in self.classes]
-        wanted = name.casefold()
-        if wanted in folded:
-            return folded.index(wanted)
-        parts = [i for i, label in enumerate(folded) if wanted in (part.strip() for part in label.split(","))]
-        found = parts or [i for i, label in enumerate(folded) if wanted in label]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            options = ", ".join(f"{self.classes[i]!r} ({i})" for i in found[:5])
-            raise TargetError(f"class {name!r} of {self.name} could be {options}: give the whole name or its index")
-        raise TargetError(f"no class {name!r} in {self.name}.{did_you_mean(name, self.classes)}")
+            raise TargetError(f"{self.name} has no class names; give an index, 0 to {count - 1}, instead of {name!r}")
+        if len(self.classes) != count:
+            raise ModelError(f"{self.name} has {count} outputs, but {len(self.classes)} class names were given")
+        return find_class(name, self.classes, self.name)
 
     def _run(self, images: Tensor) -> Tensor:
-        normalised = (images - self._mean) / self._std
+        if images.ndim != 4 or images.shape[1] != self.channels or not images.is_floating_point():
+            raise ModelError(
+                f"{self.name} takes floats [b, {self.channels}, h, w] from {self.value_range[0]:g} to "
+                f"{self.value_range[1]:g}, not {str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
+            )
         try:
             with self._autocast():
+                normalised = (images.to(self._mean) - self._mean) / self._std
                 if self._forward is not None:
                     result = self._forward(self._module, normalised)
                 else:
                     result = self._module(normalised)
-        except (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ZeroDivisionError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
+        except _CANNOT_RUN as error:
+            if isinstance(error, torch.cuda.OutOfMemoryError):
                 raise
             h, w = images.shape[-2:]
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -248,38 +281,16 @@ class Model:
                 f"{self.name} cannot run on pictures of {images.shape[1]} x {h} x {w} px "
                 f"(declared: {self.channels} x {self.size[0]} x {self.size[1]}): {reason}"
             ) from error
-        return self._picked(result)
+        return output_of(result, self._output, self.name)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision in ("float32", "float64"):
             return nullcontext()
         return torch.autocast(self.device.type, _DTYPES[self.precision])
 
-    def _picked(self, result: Any) -> Tensor:
-        """The logits in whatever the network returned."""
-        if callable(self._output):
-            return self._output(result)
-        if self._output is not None:
-            value: Tensor = result[self._output]
-            return value
-        for key in ("logits", "out"):
-            value = result.get(key) if isinstance(result, Mapping) else getattr(result, key, None)
-            if isinstance(value, Tensor):
-                return value
-        found = first_tensor(result)
-        if found is None:
-            raise ModelError(f"{self.name} returned no tensor, but {type(result).__name__}; pass output=…")
-        return found
 
-
-def _private_copy(module: nn.Module, name: str) -> nn.Module:
-    """A frozen copy in evaluation mode that shares nothing with the user's module."""
+def _numbers(label: str, values: Sequence[float] | None) -> tuple[float, ...]:
     try:
-        private = copy.deepcopy(module)
-    except Exception as error:
-        raise ModelError(f"{name} cannot be copied ({error}); build it anew inside a factory: FILE.py:factory") from error
-    private.eval().requires_grad_(False)
-    for key, tensor in private.state_dict().items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise WeightsError(f"{name} has NaN or infinite values in {key!r}; nothing true can be seen through it")
-    return private
+        return tuple(float(value) for value in values) if values is not None else ()
+    except (TypeError, ValueError):
+        raise ModelError(f"{label} is one number for each channel, as (0.5, 0.5, 0.5), and not {values!r}") from None

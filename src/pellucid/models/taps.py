@@ -5,6 +5,7 @@ Hooks live inside one `with`, only on the modules asked for; the forward stops b
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,12 +17,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pellucid.errors import TargetError
 from pellucid.models.gradients import NonlinearityRecord
-from pellucid.models.layers import Layer, call_name, first_tensor, normalise_axes
+from pellucid.models.layers import OUTPUT, Layer, call_name, normalise_axes
+from pellucid.models.results import first_tensor
 
-__all__ = ["OUTPUT", "Activations", "Tap", "record_calls", "tapped_forward"]
+__all__ = ["OUTPUT", "Activations", "Tap", "copy_without_taps", "record_calls", "tapped_forward"]
 
-OUTPUT = "output"  # the pseudo-layer that stands for what the network returns
+_hooking = threading.Lock()  # hooks come and go, and modules are copied, one at a time
 
 
 @dataclass(frozen=True)
@@ -65,47 +68,74 @@ class _Cut(BaseException):
     """Leaves a forward behind the last requested call; not an Exception, so that no model code swallows it."""
 
 
-class _Listener:
-    """Takes the requested calls of one forward in one thread."""
+class _Hook:
+    """A forward hook that hears the thread it was made in: another may be running the same network."""
 
-    def __init__(self, taps: Iterable[Tap], layers: Mapping[str, Layer], cut: bool) -> None:
+    def __init__(self, heard: Callable[[nn.Module, Any], None]) -> None:
+        self._heard = heard
+        self._thread = threading.get_ident()
+
+    def __call__(self, module: nn.Module, inputs: Any, result: Any) -> None:
+        if threading.get_ident() == self._thread:
+            self._heard(module, result)
+
+    def __deepcopy__(self, memo: Any) -> _Hook:
+        return self
+
+
+@contextmanager
+def _hooked(module: nn.Module, heard: Callable[[nn.Module, Any], None]) -> Iterator[None]:
+    with _hooking:
+        handle = module.register_forward_hook(_Hook(heard))
+    try:
+        yield
+    finally:
+        with _hooking:
+            handle.remove()
+
+
+def copy_without_taps(module: nn.Module) -> nn.Module:
+    """A deep copy with the network's own hooks only, also while another thread is tapping the original."""
+    with _hooking:
+        copied = copy.deepcopy(module)
+    for part in copied.modules():
+        for key in [key for key, hook in part._forward_hooks.items() if isinstance(hook, _Hook)]:
+            del part._forward_hooks[key]
+    return copied
+
+
+class _Listener:
+    """Takes the requested calls of one forward."""
+
+    def __init__(self, taps: Iterable[Tap], layers: Mapping[str, Layer]) -> None:
         self.wanted: dict[str, list[Tap]] = {}
         for tap in taps:
-            if tap.layer != OUTPUT:
-                self.wanted.setdefault(tap.layer, []).append(tap)
+            self.wanted.setdefault(tap.layer, []).append(tap)
         self.layers = layers
         self.missing = set(self.wanted)
         self.record = NonlinearityRecord() if any(tap.pre for tap in taps) else None
         self.values: dict[Tap, Tensor] = {}
-        self._cut = cut
         self._calls: Counter[str] = Counter()
-        self._thread = threading.get_ident()
 
-    def hook(self, module_name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def listen(module: nn.Module, inputs: Any, result: Any) -> None:
-            if threading.get_ident() != self._thread:
-                return  # another job of another thread, running the same network
+    def hook(self, module_name: str) -> Callable[[nn.Module, Any], None]:
+        def listen(module: nn.Module, result: Any) -> None:
             self._calls[module_name] += 1
             name = call_name(module_name, self._calls[module_name])
-            if name in self.missing:
-                self._take(name, result)
-                if self._cut and not self.missing:
+            if name in self.missing and (value := first_tensor(result)) is not None:
+                self.take(name, value)
+                if not self.missing:
                     raise _Cut
 
         return listen
 
-    def _take(self, name: str, result: Any) -> None:
+    def take(self, name: str, value: Tensor) -> None:
         self.missing.discard(name)
-        value = first_tensor(result)
-        if value is None:
-            raise TypeError(f"layer {name!r} returned no tensor")
-        stops_here = self._cut and not self.missing
         for tap in self.wanted[name]:
-            kept = value
-            if tap.pre and self.record is not None and (before := self.record.before(value)) is not None:
-                kept = before
+            before = self.record.before(value) if tap.pre and self.record is not None else None
+            kept = value if before is None else before
             # What follows may overwrite the tensor in place (ReLU(inplace), `out += identity`); nothing follows a cut.
-            self.values[tap] = normalise_axes(kept if stops_here else kept.clone(), self.layers[name].axes)
+            kept = kept.clone() if self.missing else kept
+            self.values[tap] = normalise_axes(kept, self.layers[name].axes)
 
 
 def tapped_forward(
@@ -118,47 +148,38 @@ def tapped_forward(
     """Run a forward and take the tapped layers; layers must be among `layers`.
 
     Raises:
-        KeyError: a layer that the forward did not reach this time.
+        TargetError: a layer that the forward did not reach this time.
     """
     taps = tuple(dict.fromkeys(taps))
-    wants_output = any(tap.layer == OUTPUT for tap in taps)
-    listener = _Listener(taps, layers, cut=not wants_output)
+    listener = _Listener(taps, layers)
     with ExitStack() as stack:
-        for module_name in {name.partition("#")[0] for name in listener.wanted}:
+        for module_name in {name.partition("#")[0] for name in listener.wanted if name != OUTPUT}:
             stack.enter_context(_hooked(modules[module_name], listener.hook(module_name)))
         if listener.record is not None:
             stack.enter_context(listener.record)
         try:
-            output = run()
+            output = run() if taps else image
         except _Cut:
             output = None
+    if output is not None and OUTPUT in listener.missing:
+        listener.take(OUTPUT, output)
     if listener.missing:
-        raise KeyError(sorted(listener.missing)[0])
-    if wants_output and output is not None:
-        listener.values.update({tap: output for tap in taps if tap.layer == OUTPUT})
+        missing = sorted(listener.missing)[0]
+        raise TargetError(f"layer {missing!r} was not reached by this forward, but by the one that listed the layers")
     return Activations(listener.values, layers, image)
 
 
-@contextmanager
-def _hooked(module: nn.Module, hook: Callable[[nn.Module, Any, Any], None]) -> Iterator[None]:
-    handle = module.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
 def record_calls(run: Callable[[], Any], modules: Mapping[str, nn.Module]) -> list[tuple[str, nn.Module, torch.Size]]:
-    """Run a forward once and list every module call that returned a tensor: name, module, shape; in finishing order."""
+    """Run a forward once and list every module call: name, module, shape of its tensor; in finishing order."""
     calls: list[tuple[str, nn.Module, torch.Size]] = []
     counts: Counter[str] = Counter()
 
-    def recorder(module_name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def listen(module: nn.Module, inputs: Any, result: Any) -> None:
+    def recorder(module_name: str) -> Callable[[nn.Module, Any], None]:
+        def listen(module: nn.Module, result: Any) -> None:
             counts[module_name] += 1
             value = first_tensor(result)
-            if value is not None:
-                calls.append((call_name(module_name, counts[module_name]), module, value.shape))
+            shape = value.shape if value is not None else torch.Size()
+            calls.append((call_name(module_name, counts[module_name]), module, shape))
 
         return listen
 

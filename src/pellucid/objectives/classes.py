@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pellucid.models.taps import OUTPUT, Activations, Tap
+from pellucid.errors import TargetError
+from pellucid.models.layers import OUTPUT
+from pellucid.models.taps import Activations, Tap
 from pellucid.objectives.objective import Leaf, Objective
 
 __all__ = ["log_probability", "logit", "probability"]
@@ -50,6 +52,10 @@ class ClassScore(Leaf):
             output = output.softmax(1)
         elif first.kind == "log_probability":
             output = output.log_softmax(1)
+        wrong = [leaf.index for leaf in scores if not 0 <= leaf.index < output.shape[1]]
+        if wrong:
+            count = output.shape[1]
+            raise TargetError(f"class {wrong[0]} is out of range: the network has {count} classes, 0 to {count - 1}")
         picks = torch.tensor([leaf.index for leaf in scores], device=output.device)
         return output.gather(1, picks[:, None])[:, 0]
 
@@ -61,14 +67,14 @@ def logit(index: int, *, ends_in_softmax: bool = False) -> Objective:
 
     Source: Simonyan et al., "Deep Inside Convolutional Networks", 2014.
     """
-    return Objective(((1.0, ClassScore(index, "logit", ends_in_softmax)),))
+    return Objective(((1.0, ClassScore(int(index), "logit", ends_in_softmax)),))
 
 
 def probability(index: int, *, ends_in_softmax: bool = False) -> Objective:
     """Score each image by the probability of a class, after the softmax: in [0, 1]."""
-    return Objective(((1.0, ClassScore(index, "probability", ends_in_softmax)),))
+    return Objective(((1.0, ClassScore(int(index), "probability", ends_in_softmax)),))
 
 
 def log_probability(index: int, *, ends_in_softmax: bool = False) -> Objective:
     """Score each image by the logarithm of a class's probability; its gradient does not vanish near 0."""
-    return Objective(((1.0, ClassScore(index, "log_probability", ends_in_softmax)),))
+    return Objective(((1.0, ClassScore(int(index), "log_probability", ends_in_softmax)),))

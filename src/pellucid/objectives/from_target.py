@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from pellucid.errors import TargetError
+from pellucid.models.layers import OUTPUT
 from pellucid.models.model import Model
 from pellucid.models.targets import Target, Term
-from pellucid.models.taps import OUTPUT
 from pellucid.objectives.classes import logit, probability
 from pellucid.objectives.objective import Objective
 from pellucid.objectives.units import direction, layer, region
@@ -72,9 +72,12 @@ def _check_place(term: Term, model: Model, size: tuple[int, int]) -> None:
 
 def _vector(term: Term, units: int) -> list[float]:
     try:
-        values = np.load(term.name, allow_pickle=False)
+        with open(term.name, "rb") as file:
+            values = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise TargetError(f"cannot read the direction {term.name}: {error}") from None
+    if values.dtype.kind not in "fiu":
+        raise TargetError(f"the direction {term.name} holds {values.dtype}, not numbers")
     if values.shape != (units,):
         raise TargetError(f"the direction {term.name} has shape {values.shape}, but {term.layer} has {units} channels")
     return [float(value) for value in values]

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from numbers import Real
+from typing import SupportsFloat
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pellucid.errors import TargetError
 from pellucid.models.taps import Activations, Tap
 
 __all__ = ["Custom", "Leaf", "Objective", "PerImage", "per_image"]
@@ -64,7 +65,9 @@ class Objective:
     @property
     def hash(self) -> str:
         """Sixteen hex digits that depend on the mathematics alone: equal objectives, equal hashes, everywhere."""
-        return hashlib.sha256(f"{self.terms!r} {self.constant!r}".encode()).hexdigest()[:16]
+        terms = [(float(weight), leaf) for weight, leaf in self.terms]
+        constant = self.constant + 0.0  # -0.0 is 0.0
+        return hashlib.sha256(f"{terms!r} {constant!r}".encode()).hexdigest()[:16]
 
     def read_terms(self, before_rectifier: bool = False) -> list[tuple[float, Leaf]]:
         """The terms as they are evaluated: negative ones, or all of them, before the rectifier."""
@@ -73,34 +76,34 @@ class Objective:
     def __call__(self, activations: Activations) -> Float[Tensor, " b"]:
         return per_image([self] * len(activations.image))(activations)
 
-    def __add__(self, other: Objective | float) -> Objective:
-        if isinstance(other, Real):
+    def __add__(self, other: Objective | SupportsFloat) -> Objective:
+        if isinstance(other, Objective):
+            weights: dict[Leaf, float] = {}
+            for weight, leaf in (*self.terms, *other.terms):
+                weights[leaf] = weights.get(leaf, 0.0) + weight
+            return Objective(tuple((w, leaf) for leaf, w in weights.items()), self.constant + other.constant)
+        if isinstance(other, SupportsFloat):
             return Objective(self.terms, self.constant + float(other))
-        if not isinstance(other, Objective):
-            return NotImplemented
-        weights: dict[Leaf, float] = {}
-        for weight, leaf in (*self.terms, *other.terms):
-            weights[leaf] = weights.get(leaf, 0.0) + weight
-        return Objective(tuple((w, leaf) for leaf, w in weights.items()), self.constant + other.constant)
+        return NotImplemented
 
-    def __mul__(self, factor: float | Objective) -> Objective:
+    def __mul__(self, factor: Objective | SupportsFloat) -> Objective:
         if isinstance(factor, Objective):
             return Objective(((1.0, Product(self, factor)),))
-        if not isinstance(factor, Real):
-            return NotImplemented
-        return Objective(tuple((w * float(factor), leaf) for w, leaf in self.terms), self.constant * float(factor))
+        if isinstance(factor, SupportsFloat):
+            return Objective(tuple((w * float(factor), leaf) for w, leaf in self.terms), self.constant * float(factor))
+        return NotImplemented
 
     def __neg__(self) -> Objective:
         return self * -1.0
 
-    def __sub__(self, other: Objective | float) -> Objective:
-        return self + -other
+    def __sub__(self, other: Objective | SupportsFloat) -> Objective:
+        return self + (-other if isinstance(other, Objective) else -float(other))
 
-    def __rsub__(self, other: float) -> Objective:
+    def __rsub__(self, other: SupportsFloat) -> Objective:
         return -self + other
 
-    def __truediv__(self, divisor: float) -> Objective:
-        return self * (1.0 / divisor)
+    def __truediv__(self, divisor: SupportsFloat) -> Objective:
+        return self * (1.0 / float(divisor))
 
     __radd__ = __add__
     __rmul__ = __mul__
@@ -119,21 +122,48 @@ class PerImage:
         for row, objective in enumerate(objectives):
             for weight, leaf in objective.read_terms(awake[row]) if objective else ():
                 groups[type(leaf), leaf.family].append((row, weight, leaf))
-        self._groups = [
-            (kind, torch.tensor([row for row, _, _ in entries]), [w for _, w, _ in entries], [x for _, _, x in entries])
-            for (kind, _), entries in groups.items()
-        ]
+        self._groups = [_Group(kind, entries) for (kind, _), entries in groups.items()]
         self._constants = [objective.constant if objective else 0.0 for objective in objectives]
-        self.taps = tuple(dict.fromkeys(tap for _, _, _, leaves in self._groups for x in leaves for tap in x.taps))
+        self.taps = tuple(dict.fromkeys(tap for group in self._groups for leaf in group.leaves for tap in leaf.taps))
 
     def __call__(self, activations: Activations) -> Float[Tensor, " b"]:
         image = activations.image
+        if len(image) != self._length:
+            raise TargetError(f"{self._length} objectives cannot score a batch of {len(image)} images, one each")
         dtype = torch.promote_types(image.dtype, torch.float32)
         total = torch.tensor(self._constants, dtype=dtype, device=image.device)
-        for kind, rows, weights, leaves in self._groups:
-            rows = rows.to(image.device)
-            scores = kind.score(activations, rows, leaves)
-            total = total.index_add(0, rows, scores.to(dtype) * torch.tensor(weights, dtype=dtype, device=image.device))
+        for group in self._groups:
+            total = group.add_to(total, activations)
+        return total
+
+
+class _Group:
+    """Leaves of one family, each with its image and weight."""
+
+    def __init__(self, kind: type[Leaf], entries: Sequence[tuple[int, float, Leaf]]) -> None:
+        self.kind = kind
+        self.leaves = [leaf for _, _, leaf in entries]
+        self._rows = torch.tensor([row for row, _, _ in entries])
+        self._weights = [weight for _, weight, _ in entries]
+        # An image's terms are added one after the other, the k-th of every image at once: a sum in one go would be
+        # rounded by chance on a GPU, where additions to the same place have no order.
+        nth: dict[int, list[int]] = defaultdict(list)
+        seen: Counter[int] = Counter()
+        for entry, (row, _, _) in enumerate(entries):
+            nth[seen[row]].append(entry)
+            seen[row] += 1
+        self._rounds = [torch.tensor(entries) for entries in nth.values()]
+
+    def add_to(self, total: Tensor, activations: Activations) -> Tensor:
+        """The scores so far plus this family's."""
+        rows = self._rows.to(total.device)
+        scores = self.kind.score(activations, rows, self.leaves).to(total.dtype)
+        scores = scores * torch.tensor(self._weights, dtype=total.dtype, device=total.device)
+        if len(self._rounds) == 1:
+            return total.index_add(0, rows, scores)
+        for entries in self._rounds:
+            picked = entries.to(total.device)
+            total = total.index_add(0, rows[picked], scores[picked])
         return total
 
 
@@ -193,4 +223,10 @@ class Custom(Leaf):
         """What the function returns for these images."""
         custom = leaves[0]
         assert isinstance(custom, Custom)
-        return custom.function(activations.rows(rows))
+        scores = custom.function(activations.rows(rows))
+        if scores.shape != rows.shape:
+            got = list(scores.shape)
+            raise TargetError(
+                f"objective {custom.name!r} gave {got} instead of one score for each of {len(rows)} images"
+            )
+        return scores

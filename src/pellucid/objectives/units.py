@@ -52,6 +52,7 @@ class Unit(Leaf):
         units = cast("Sequence[Unit]", leaves)
         first = units[0]
         maps = places(activations[first.taps[0]], activations.layers[first.layer], first.position)
+        _check_channels(first.layer, [unit.channel for unit in units], maps.shape[1])
         channels = torch.tensor([unit.channel for unit in units], device=rows.device)
         return reduced(maps[rows, channels], first.reduction)
 
@@ -112,13 +113,22 @@ class Direction(Leaf):
         first = directions[0]
         maps = places(activations[first.taps[0]], activations.layers[first.layer], first.position)[rows]
         maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-        vectors = np.stack([np.frombuffer(leaf.vector, np.float32) for leaf in directions])
-        d = torch.from_numpy(vectors).to(maps)[:, :, None, None]
+        vectors = [np.frombuffer(leaf.vector, np.float32) for leaf in directions]
+        if wrong := {len(vector) for vector in vectors} - {maps.shape[1]}:
+            raise TargetError(f"a direction in {first.layer} has {maps.shape[1]} numbers, not {min(wrong)}")
+        d = torch.from_numpy(np.stack(vectors)).to(maps)[:, :, None, None]
         dot = (maps * d).sum(1)
         if first.cosine_power:
-            lengths = (maps.square().sum(1) + _EPSILON).sqrt() * (d.square().sum(1) + _EPSILON).sqrt()
+            lengths = (maps.square().sum(1) + _EPSILON).sqrt() * torch.linalg.vector_norm(d, dim=1)
             dot = dot * (dot / lengths).clamp(min=0.1) ** first.cosine_power
         return dot.mean((1, 2))
+
+
+def _check_channels(layer: str, channels: Sequence[int], count: int) -> None:
+    """Raises TargetError for an index that would pick nothing, or count from the end."""
+    for channel in channels:
+        if not 0 <= channel < count:
+            raise TargetError(f"channel {channel} is out of range: {layer} has {count} channels, 0 to {count - 1}")
 
 
 def channel(layer: str, channel: int, *, reduction: Reduction = "mean") -> Objective:
@@ -146,7 +156,7 @@ def region(layer: str, channel: int, position: Position | None, *, reduction: Re
     """Score each image by one channel over part of its map: a row, a rectangle, a token."""
     if reduction not in REDUCTIONS:
         raise TargetError(f"no reduction {reduction!r}. There are: {', '.join(REDUCTIONS)}.")
-    return Objective(((1.0, Unit(layer, channel, position, reduction)),))
+    return Objective(((1.0, Unit(layer, int(channel), position, reduction)),))
 
 
 def layer(layer: str, position: Position | None = None) -> Objective:

@@ -1,0 +1,35 @@
+"""Which output a class name stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pellucid.errors import TargetError, did_you_mean
+
+__all__ = ["find_class"]
+
+
+def find_class(name: str, classes: Sequence[str], model_name: str) -> int:
+    """The index of the class of this name, or of one of the synonyms between its commas, or that it is a part of.
+
+    The closest way of fitting wins, and then only one class may fit: ImageNet has two that are called crane.
+
+    Raises:
+        TargetError: no class, or several, fit.
+    """
+    wanted = name.casefold()
+    folded = [label.casefold() for label in classes]
+    synonyms = [[part.strip() for part in label.split(",")] for label in folded]
+    found = (
+        [i for i, label in enumerate(classes) if name == label]
+        or [i for i, label in enumerate(folded) if wanted == label]
+        or [i for i, parts in enumerate(synonyms) if wanted in parts]
+        or [i for i, label in enumerate(folded) if wanted in label]
+    )
+    if len(found) == 1:
+        return found[0]
+    if found:
+        options = ", ".join(f"{classes[i]!r} ({i})" for i in found[:5])
+        raise TargetError(f"class {name!r} of {model_name} could be {options}: give the whole name or its index")
+    hint = did_you_mean(wanted, dict.fromkeys(part for parts in synonyms for part in parts))
+    raise TargetError(f"no class {name!r} in {model_name}.{hint}")
