@@ -32,10 +32,11 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"pellucid {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -66,9 +67,6 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
         return _failed("interrupted; nothing was saved", 130)
-    except BrokenPipeError:  # the reader, such as `head`, has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:  # noqa: BLE001  the last resort: no traceback for users who did not ask for one
         if isinstance(error, _CLI_ERROR):
             return _failed(_usage(error, arguments), 2)

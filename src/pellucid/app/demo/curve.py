@@ -28,8 +28,12 @@ def curve(values: Sequence[float], marks: Sequence[int], *, label: str) -> str:
     )
     lines = "".join(f'<line x1="{x(m):.1f}" x2="{x(m):.1f}" y1="0" y2="{_HEIGHT:g}"/>' for m in marks if m <= last)
     return (
-        f'<div class="curve"><span class="high">{high:.3g}</span><span class="low">{low:.3g}</span>'
+        f'<div class="curve"><span class="high">{_number(high)}</span><span class="low">{_number(low)}</span>'
         f'<svg viewBox="0 -4 {_WIDTH:g} {_HEIGHT + 8:g}" preserveAspectRatio="none" role="img" '
         f'aria-label="{html.escape(label)}"><g class="marks">{lines}</g><polyline points="{points}"/></svg>'
         f'<span class="first">step 0</span><span class="last">step {len(values)}</span></div>'
     )
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")

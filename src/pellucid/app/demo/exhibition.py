@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from pellucid.app.demo import rooms
 from pellucid.app.demo.page import Exhibit, Hall, page
 from pellucid.app.demo.rooms import Room
+from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.render import Progress, render
 from pellucid.ascent.rendering import Rendering
 from pellucid.images import files
@@ -19,7 +21,8 @@ from pellucid.models.model import Model
 
 __all__ = ["Made", "make_demo"]
 
-_ENLARGE = 3  # 64 px are small on today's screens, and browsers enlarge less smoothly than Lanczos
+# 32 and 64 px are small on today's screens, and browsers enlarge less smoothly than Lanczos.
+_PAGE_PX, _SHEET_PX = 192, 128
 
 OnProgress = Callable[[str, float], "bool | None"]
 """Told which room is being made and how far the whole is, from 0 to 1."""
@@ -57,7 +60,7 @@ def make_demo(
             share = run.image_steps / run.total_image_steps
             return on_progress(room.title, (done + cost * share) / sum(costs)) if on_progress else None
 
-        rendering = render(model, room.targets, steps=room.steps, snapshots=room.snapshots, seed=seed, callback=on_step)
+        rendering = _rendered(room, model, seed, on_step)
         halls.append(_hung(room, rendering, folder))
         if room.key in {known.key for known in rooms.LADDER}:
             sheet_parts.append(rendering)
@@ -65,7 +68,7 @@ def make_demo(
     sheet = folder / "contact-sheet.png"
     files.write(sheet, _contact_sheet(sheet_parts), metadata={"pellucid": "contact sheet"})
     seconds = time.perf_counter() - began
-    (folder / "index.html").write_text(page(halls, sheet_parts[0], seconds), encoding="utf-8")
+    (folder / "index.html").write_text(page(halls, sheet_parts[-1], seconds), encoding="utf-8")
     return Made(folder / "index.html", sheet, sum(len(hall.exhibits) for hall in halls), seconds)
 
 
@@ -73,6 +76,12 @@ def _shortened(room: Room, steps: int | None) -> Room:
     if steps is None or steps >= room.steps:
         return room
     return replace(room, steps=steps, snapshots=tuple(sorted({round(s * steps / room.steps) for s in room.snapshots})))
+
+
+def _rendered(room: Room, model: Model, seed: int, callback: Callable[[Progress], bool | None]) -> Rendering:
+    size = None if room.size_px is None else (room.size_px, room.size_px)
+    recipe = Recipe(steps=room.steps, snapshots=room.snapshots, size=size, transforms=room.transforms, seed=seed)
+    return render(model, room.targets, recipe=recipe, callback=callback)
 
 
 def _hung(room: Room, rendering: Rendering, folder: Path) -> Hall:
@@ -94,13 +103,15 @@ def _hung(room: Room, rendering: Rendering, folder: Path) -> Hall:
 
 
 def _write(rendering: Rendering, file: Path) -> None:
-    small = files.picture(rendering.pictures[0])
-    size = (small.width * _ENLARGE, small.height * _ENLARGE)
-    files.write(file, small.resize(size, Image.Resampling.LANCZOS), metadata={"pellucid": rendering.targets[0]})
+    shown = files.picture(rendering.pictures[0]).resize((_PAGE_PX, _PAGE_PX), Image.Resampling.LANCZOS)
+    files.write(file, shown, metadata={"pellucid": rendering.targets[0]})
 
 
 def _contact_sheet(parts: list[Rendering]) -> Image.Image:
-    pictures = [picture for part in parts for picture in part.pictures]
+    pictures = [
+        torch.nn.functional.interpolate(part.pictures, (_SHEET_PX, _SHEET_PX), mode="bicubic").clamp(0, 1)
+        for part in parts
+    ]
     labels = [target for part in parts for target in part.targets]
     title = f"Pellucid · {parts[0].model_name} ({parts[0].model_hash}), from its first layer to its last"
-    return files.contact_sheet(pictures, labels, columns=len(parts[0]), enlarge=2, title=title)
+    return files.contact_sheet(torch.cat(pictures), labels, columns=len(parts[0]), enlarge=1, title=title)

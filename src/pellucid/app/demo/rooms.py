@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["GROWTH", "LADDER", "OPPOSITES", "STARTS", "Room"]
 
@@ -11,7 +12,8 @@ __all__ = ["GROWTH", "LADDER", "OPPOSITES", "STARTS", "Room"]
 class Room:
     """Pictures that are made in one call and shown side by side.
 
-    `depth` is how much of the network they need, from 0 to 1: what a step costs, for the bar.
+    `depth` is how much of the network they need, from 0 to 1: what a step costs, for the bar. `size_px` is for units
+    that see little of a picture: in a large one their answer drowns in repetition.
     """
 
     key: str
@@ -21,46 +23,80 @@ class Room:
     steps: int
     depth: float = 1.0
     snapshots: tuple[int, ...] = ()
+    size_px: int | None = None
+    transforms: str = "lucid"
 
 
-def _layer(layer: str, title: str, text: str, channels: tuple[int, ...], steps: int, depth: float) -> Room:
-    return Room(layer, title, text, tuple(f"{layer}:{channel}" for channel in channels), steps, depth)
+def _units(layer: str, *channels: int) -> tuple[str, ...]:
+    return tuple(f"{layer}:{channel}" for channel in channels)
 
+
+_EARLY: dict[str, Any] = {"size_px": 32, "transforms": "slides", "steps": 64}
 
 LADDER = (
-    _layer(
+    Room(
         "conv1",
         "Edges and colours",
-        "The first layer sees 5 pixels at a time: an edge, a colour, a flicker.",
-        (4, 9, 12, 17, 22, 28),
-        64,
-        0.2,
+        "The first layer sees 5 pixels at a time: an edge, a colour, a flicker. (Pictures of 32 px.)",
+        _units("conv1", 17, 12, 22, 28, 9, 4),
+        depth=0.1,
+        **_EARLY,
     ),
-    _layer(
+    Room(
         "conv2",
         "Strokes",
-        "Edges of one direction, and the colours on either side of them.",
-        (2, 8, 19, 26, 37, 50),
-        64,
-        0.3,
+        "Edges of one direction, and the colours on either side of them. (32 px.)",
+        _units("conv2", 26, 19, 2, 50, 37, 8),
+        depth=0.15,
+        **_EARLY,
     ),
-    _layer("mixed3a", "Weaves", "Strokes repeat: hatchings, grids, dots.", (0, 1, 3, 40, 77, 120), 96, 0.5),
-    _layer(
-        "mixed3b", "Textures", "Fur, scales and ripples, each at a scale of its own.", (0, 3, 50, 91, 130, 170), 96, 0.6
+    Room(
+        "mixed3a",
+        "Weaves",
+        "Strokes repeat: hatchings, grids, dots.",
+        _units("mixed3a", 0, 1, 3, 40, 77, 120),
+        steps=96,
+        depth=0.5,
     ),
-    _layer("mixed4a", "Patterns", "Textures close into cells, rings and eyes.", (1, 2, 3, 100, 180, 260), 128, 0.7),
-    _layer(
+    Room(
+        "mixed3b",
+        "Textures",
+        "Fur, scales and ripples, each at a scale of its own.",
+        _units("mixed3b", 3, 0, 50, 91, 130, 170),
+        steps=96,
+        depth=0.6,
+    ),
+    Room(
+        "mixed4a",
+        "Patterns",
+        "Textures close into cells, rings and eyes.",
+        _units("mixed4a", 3, 1, 2, 100, 180, 260),
+        steps=128,
+        depth=0.7,
+    ),
+    Room(
         "mixed4b",
         "Parts",
         "Eyes, beaks, wheels: parts, wherever they are in the picture.",
-        (0, 3, 90, 150, 220, 300),
-        128,
-        0.8,
+        _units("mixed4b", 3, 0, 90, 150, 220, 300),
+        steps=128,
+        depth=0.8,
     ),
-    _layer(
-        "mixed4c", "Parts in place", "Parts that come with their surroundings.", (5, 60, 120, 200, 280, 340), 128, 0.9
+    Room(
+        "mixed4c",
+        "Parts in place",
+        "Parts that come with their surroundings.",
+        _units("mixed4c", 5, 60, 120, 200, 280, 340),
+        steps=128,
+        depth=0.9,
     ),
-    _layer("mixed5a", "Near objects", "Almost whole things, several at a time.", (0, 1, 150, 290, 410, 520), 128, 1.0),
+    Room(
+        "mixed5a",
+        "Near objects",
+        "Almost whole things, several at a time.",
+        _units("mixed5a", 0, 1, 150, 290, 410, 520),
+        steps=128,
+    ),
     Room(
         "logits",
         "Objects",
@@ -76,11 +112,10 @@ LADDER = (
             "logit:lemon",
             "logit:mushroom",
             "logit:ladybug",
-            "logit:suspension bridge",
+            "logit:academic gown",
             "logit:espresso",
         ),
-        192,
-        1.0,
+        steps=192,
     ),
 )
 """From the first layer to the last."""
