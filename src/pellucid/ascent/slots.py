@@ -69,10 +69,10 @@ class Slots:
 
     def __init__(self, model: Model, recipe: Recipe, resolved: Resolved) -> None:
         self.recipe, self.resolved = recipe, resolved
-        device = torch.device(resolved.device)
+        self.device = torch.device(resolved.device)
         exact: Precision = "float64" if resolved.precision == "float64" else "float32"
-        self.model = model.at(device=device, precision=resolved.precision)
-        self.exact_model = self.model if resolved.precision == exact else model.at(device=device, precision=exact)
+        self.model = model.at(device=self.device, precision=resolved.precision)
+        self.exact_model = self.model if resolved.precision == exact else model.at(device=self.device, precision=exact)
         self.image = build_image(
             recipe.image,
             resolved.batch,
@@ -82,14 +82,14 @@ class Slots:
             sd=recipe.sd,
             squash=recipe.squash,
             color=recipe.color if model.channels == 3 else "none",
-            device=device,
+            device=self.device,
             dtype=torch.float64 if exact == "float64" else torch.float32,
         )
         self.parameters = list(self.image.parameters())
         self.optimizer = build_optimizer(recipe.optimizer, [p.data for p in self.parameters])
         self.transform = parse(recipe.transforms)
         self.slots: list[_Slot | None] = [None] * resolved.batch
-        self.draws = Draws.from_keys(["empty"] * resolved.batch, device)
+        self.draws = Draws.from_keys(["empty"] * resolved.batch)  # on the CPU: tiny, and nothing to launch or wait for
         self._objective: PerImage | None = None  # built anew when an image enters, leaves or climbs a rung
 
     @property
@@ -113,13 +113,13 @@ class Slots:
         """One step of ascent for every image under way."""
         images = self.image()
         self._keep_snapshots(images)
-        steps = torch.tensor([slot.step if slot else 0 for slot in self.slots], device=self.draws.keys.device)
+        steps = torch.tensor([slot.step if slot else 0 for slot in self.slots])
         shown = self.transform(images, self.draws.child("transform").at(steps))
         if self._objective is None:
             self._objective = self._build_objective()
         with ExitStack() as rules:
             if (redirected := self._redirected_rows()).any():
-                rules.enter_context(RedirectedReLU(redirected))
+                rules.enter_context(RedirectedReLU(redirected.to(self.device)))
             activations = self.model.tap(self._in_range(shown), self._objective.taps).with_image(images)
         scores = self._objective(activations)
         gradients = self._gradients(scores)
@@ -163,12 +163,12 @@ class Slots:
 
     def _start(self, rows: list[int]) -> None:
         """Fill rows from their jobs' starts; each restart of a rescue is another, twice as bold one."""
-        keys = list(self.draws.keys.unbind())
+        keys = self.draws.keys.clone()
         for row in rows:
             slot = self.slots[row]
             assert slot is not None
             name = slot.job.key if not slot.restarts else f"{slot.job.key} start {slot.restarts}"
-            own = Draws.from_keys([name], self.draws.keys.device)
+            own = Draws.from_keys([name])
             keys[row] = own.keys[0]
             if slot.job.start is not None and not slot.restarts:
                 self.image.set_rows([row], slot.job.start[None].to(self.parameters[0]))
@@ -177,8 +177,8 @@ class Slots:
             with torch.no_grad():
                 for parameter in self.parameters:
                     parameter[row] *= 2.0**slot.restarts
-        self.draws = Draws(torch.stack(keys))
-        self.optimizer.reset_rows(torch.tensor(rows, dtype=torch.int64, device=self.draws.keys.device))
+        self.draws = Draws(keys)
+        self.optimizer.reset_rows(torch.tensor(rows, dtype=torch.int64, device=self.device))
         self._objective = None
 
     def _build_objective(self) -> PerImage:
@@ -186,9 +186,7 @@ class Slots:
         return PerImage(objectives, [bool(slot and slot.rescue.reads_before_rectifier) for slot in self.slots])
 
     def _redirected_rows(self) -> Tensor:
-        return torch.tensor(
-            [bool(slot and slot.rescue.redirects) for slot in self.slots], device=self.draws.keys.device
-        )
+        return torch.tensor([bool(slot and slot.rescue.redirects) for slot in self.slots])
 
     def _in_range(self, images: Tensor) -> Tensor:
         """From [0, 1] to the range that the network was declared to take."""
@@ -236,9 +234,8 @@ class Slots:
     def _update(self, moving: list[int], gradients: list[Tensor]) -> None:
         if not moving:
             return
-        device = self.draws.keys.device
-        rates = torch.tensor([self._rate(slot.step) if slot else 0.0 for slot in self.slots], device=device)
-        rows = None if len(moving) == len(self.slots) else torch.tensor(moving, device=device)
+        rates = torch.tensor([self._rate(slot.step) if slot else 0.0 for slot in self.slots], device=self.device)
+        rows = None if len(moving) == len(self.slots) else torch.tensor(moving, device=self.device)
         self.optimizer.step(gradients, rates, rows)
         self.image.project()
 

@@ -1,0 +1,167 @@
+"""Break each law of the design on purpose, in a copy of the tree, and see its test fail.
+
+    python tools/break_laws.py            # all of them, about a quarter of a minute each
+    python tools/break_laws.py batching   # those whose name holds the word
+
+A test that passes with its law broken proves nothing. This prints one line a breach and exits 1 when one goes unseen.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+TREE = Path(__file__).parents[1]
+
+
+class Breach(NamedTuple):
+    """One way to break a law: in `file`, `old` becomes `new`, and `test` must fail."""
+
+    law: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+ASCENT, MODELS = "src/pellucid/ascent", "src/pellucid/models"
+LAWS, TAPS = "tests/ascent/test_laws.py", "tests/models/test_taps.py"
+BREACHES = [
+    Breach(
+        "1 batching: a mean over the batch instead of a sum",
+        f"{ASCENT}/slots.py",
+        "-scores.sum()",
+        "-scores.mean()",
+        f"{LAWS}::test_batching_does_not_change_an_image",
+    ),
+    Breach(
+        "1 batching: one random draw for the whole batch",
+        f"{ASCENT}/slots.py",
+        'self.draws.child("transform")',
+        'self.draws.rows([0] * len(self.draws)).child("transform")',
+        f"{LAWS}::test_batching_does_not_change_an_image",
+    ),
+    Breach(
+        "1 batching: one step count for the whole batch",
+        f"{ASCENT}/optimizers.py",
+        "        self.counts[rows] = 0\n",
+        "        pass\n",
+        f"{LAWS}::test_an_image_that_enters_a_running_batch_is_the_same",
+    ),
+    Breach(
+        "1 batching: an optimiser that remembers who was in the slot before",
+        f"{ASCENT}/optimizers.py",
+        "            mean[rows], square[rows] = 0, 0\n",
+        "            pass\n",
+        f"{LAWS}::test_an_image_that_enters_a_running_batch_is_the_same",
+    ),
+    Breach(
+        "1 batching: a start that depends on the slot",
+        f"{ASCENT}/slots.py",
+        "own = Draws.from_keys([name]",
+        'own = Draws.from_keys([f"{name} {row}"]',
+        f"{LAWS}::test_batching_does_not_change_an_image",
+    ),
+    Breach(
+        "3 leaks: working on the user's own module",
+        f"{MODELS}/model.py",
+        "private = copy.deepcopy(module)",
+        "private = module",
+        f"{LAWS}::test_nothing_leaks_into_the_users_module",
+    ),
+    Breach(
+        "3 leaks: hooks that stay",
+        f"{MODELS}/taps.py",
+        "        handle.remove()",
+        "        pass",
+        f"{LAWS}::test_nothing_leaks_into_the_users_module",
+    ),
+    Breach(
+        "4 neighbours: moving along with a bad gradient",
+        f"{ASCENT}/slots.py",
+        "if not (math.isfinite(scores[row]) and math.isfinite(peaks[row])):",
+        "if False:",
+        f"{LAWS}::test_one_bad_image_spares_its_neighbours",
+    ),
+    Breach(
+        "4 neighbours: no patience for a dead unit",
+        f"{ASCENT}/rescue.py",
+        "return self.silent >= PATIENCE",
+        "return False",
+        f"{LAWS}::test_a_unit_that_nothing_reaches_is_dead_after_sixteen_steps_without_gradient",
+    ),
+    Breach(
+        "5 deterministic: keys that differ from run to run",
+        f"{ASCENT}/render.py",
+        'key = f"seed',
+        'key = f"{id(object())} {time.time()} seed',
+        f"{LAWS}::test_the_same_call_gives_the_same_picture_bit_for_bit",
+    ),
+    Breach(
+        "6 import: torch at import",
+        "src/pellucid/__init__.py",
+        "import importlib\n",
+        "import importlib\n\nimport torch\n",
+        "tests/project/test_import.py",
+    ),
+    Breach(
+        "7 taps: keeping a tensor that is overwritten later",
+        f"{MODELS}/taps.py",
+        "kept if stops_here else kept.clone()",
+        "kept",
+        TAPS,
+    ),
+    Breach(
+        "7 taps: a shared module's calls are one",
+        f"{MODELS}/taps.py",
+        "        def listen(module: nn.Module, inputs: Any, result: Any) -> None:\n            counts[module_name] += 1\n",
+        "        def listen(module: nn.Module, inputs: Any, result: Any) -> None:\n            counts[module_name] = 1\n",
+        TAPS,
+    ),
+    Breach(
+        "no grey pictures: no rescue",
+        f"{ASCENT}/rescue.py",
+        "if not self.enabled or",
+        "if True or",
+        f"{LAWS}::test_a_unit_that_is_off_at_the_start_is_woken",
+    ),
+]
+
+
+def is_seen(breach: Breach) -> bool:
+    """Whether the test fails in a copy of the tree with the law broken."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "tree"
+        ignore = shutil.ignore_patterns(".*", "__pycache__", "demo", "dist", "docs", "benchmarks")
+        shutil.copytree(TREE, copy, ignore=ignore)
+        broken = copy / breach.file
+        text = broken.read_text()
+        if text.count(breach.old) != 1:
+            raise SystemExit(f"{breach.law}: {breach.old!r} stands {text.count(breach.old)} times in {breach.file}")
+        broken.write_text(text.replace(breach.old, breach.new))
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", breach.test]
+        environment = {**os.environ, "PYTHONPATH": str(copy / "src")}
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode not in (0, 1):
+            raise SystemExit(f"{breach.law}: {breach.test} did not run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.returncode == 1
+
+
+def main() -> None:
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    unseen = 0
+    for breach in BREACHES:
+        if word in breach.law:
+            seen = is_seen(breach)
+            unseen += not seen
+            print(f"{'seen  ' if seen else 'UNSEEN'}  {breach.law}", flush=True)
+    raise SystemExit(1 if unseen else 0)
+
+
+if __name__ == "__main__":
+    main()
