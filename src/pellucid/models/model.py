@@ -289,7 +289,7 @@ class Model:
         return torch.autocast(self.device.type, _DTYPES[self.precision])
 
 
-def _numbers(label: str, values: Sequence[float] | None) -> tuple[float, ...]:
+def _numbers(label: str, values: Any) -> tuple[float, ...]:
     try:
         return tuple(float(value) for value in values) if values is not None else ()
     except (TypeError, ValueError):

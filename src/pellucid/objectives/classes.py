@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, SupportsIndex, cast
 
 import torch
 from jaxtyping import Float
@@ -60,7 +60,7 @@ class ClassScore(Leaf):
         return output.gather(1, picks[:, None])[:, 0]
 
 
-def logit(index: int, *, ends_in_softmax: bool = False) -> Objective:
+def logit(index: SupportsIndex, *, ends_in_softmax: bool = False) -> Objective:
     """Score each image by the evidence for a class, before the softmax.
 
     `ends_in_softmax` says that the network returns probabilities; the logarithm of one stands for its logit then.
@@ -70,11 +70,11 @@ def logit(index: int, *, ends_in_softmax: bool = False) -> Objective:
     return Objective(((1.0, ClassScore(int(index), "logit", ends_in_softmax)),))
 
 
-def probability(index: int, *, ends_in_softmax: bool = False) -> Objective:
+def probability(index: SupportsIndex, *, ends_in_softmax: bool = False) -> Objective:
     """Score each image by the probability of a class, after the softmax: in [0, 1]."""
     return Objective(((1.0, ClassScore(int(index), "probability", ends_in_softmax)),))
 
 
-def log_probability(index: int, *, ends_in_softmax: bool = False) -> Objective:
+def log_probability(index: SupportsIndex, *, ends_in_softmax: bool = False) -> Objective:
     """Score each image by the logarithm of a class's probability; its gradient does not vanish near 0."""
     return Objective(((1.0, ClassScore(int(index), "log_probability", ends_in_softmax)),))

@@ -97,13 +97,15 @@ class Objective:
         return self * -1.0
 
     def __sub__(self, other: Objective | SupportsFloat) -> Objective:
-        return self + (-other if isinstance(other, Objective) else -float(other))
+        return -(-self + other)
 
     def __rsub__(self, other: SupportsFloat) -> Objective:
         return -self + other
 
     def __truediv__(self, divisor: SupportsFloat) -> Objective:
-        return self * (1.0 / float(divisor))
+        if isinstance(divisor, SupportsFloat):
+            return self * (1.0 / float(divisor))
+        return NotImplemented
 
     __radd__ = __add__
     __rmul__ = __mul__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import SupportsIndex, cast
 
 import numpy as np
 import torch
@@ -131,7 +131,7 @@ def _check_channels(layer: str, channels: Sequence[int], count: int) -> None:
             raise TargetError(f"channel {channel} is out of range: {layer} has {count} channels, 0 to {count - 1}")
 
 
-def channel(layer: str, channel: int, *, reduction: Reduction = "mean") -> Objective:
+def channel(layer: str, channel: SupportsIndex, *, reduction: Reduction = "mean") -> Objective:
     """Score each image by one channel of a layer, over all its positions.
 
     Activations -> scores [b], in the layer's own units (unbounded). `reduction`: "mean" (default), "sum", "norm",
@@ -142,7 +142,7 @@ def channel(layer: str, channel: int, *, reduction: Reduction = "mean") -> Objec
     return region(layer, channel, None, reduction=reduction)
 
 
-def neuron(layer: str, channel: int, row: int | None = None, col: int | None = None) -> Objective:
+def neuron(layer: str, channel: SupportsIndex, row: int | None = None, col: int | None = None) -> Objective:
     """Score each image by one channel at one position, the centre by default.
 
     Source: Erhan et al. 2009; Olah et al., "Feature Visualization", Distill 2017.
@@ -152,7 +152,9 @@ def neuron(layer: str, channel: int, row: int | None = None, col: int | None = N
     return region(layer, channel, Position("centre") if row is None or col is None else Position.cell(row, col))
 
 
-def region(layer: str, channel: int, position: Position | None, *, reduction: Reduction = "mean") -> Objective:
+def region(
+    layer: str, channel: SupportsIndex, position: Position | None, *, reduction: Reduction = "mean"
+) -> Objective:
     """Score each image by one channel over part of its map: a row, a rectangle, a token."""
     if reduction not in REDUCTIONS:
         raise TargetError(f"no reduction {reduction!r}. There are: {', '.join(REDUCTIONS)}.")
