@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+import io
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
+from pellucid.app.cli import main
 from pellucid.app.demo.curve import curve
-from pellucid.app.demo.exhibition import Made, make_demo
 from pellucid.models.embedded import SmallInception
-from pellucid.models.model import Model
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What `pellucid demo` left behind, and what it said."""
+
+    page: Path
+    sheet: Path
+    said: str
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """The whole demo by a network with random weights, in two steps a picture."""
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The whole demo by the embedded architecture with random weights, in two steps a picture."""
+    folder = tmp_path_factory.mktemp("demo")
     torch.manual_seed(0)
-    classes = (files("pellucid") / "assets/classes.txt").read_text(encoding="utf-8").splitlines()
-    model = Model(SmallInception(len(classes)), name="random", size=64, classes=classes)
-    seen: list[float] = []
-    made = make_demo(model, tmp_path_factory.mktemp("demo"), steps=2, on_progress=lambda _, share: seen.append(share))
-    assert seen == sorted(seen)
-    assert seen[-1] == pytest.approx(1)
-    return made
+    save_file(
+        {name: value.contiguous() for name, value in SmallInception().state_dict().items()}, folder / "w.safetensors"
+    )
+    with redirect_stdout(io.StringIO()) as out:
+        code = main.run(
+            ["demo", "-o", str(folder / "demo"), "--weights", str(folder / "w.safetensors"), "--steps", "2"]
+        )
+    assert code == 0
+    return Demo(folder / "demo/index.html", folder / "demo/contact-sheet.png", out.getvalue())
 
 
 @pytest.fixture(params=["desktop", "phone"])
-def page(request: pytest.FixtureRequest, chromium: Any, demo: Made) -> Any:
+def page(request: pytest.FixtureRequest, chromium: Any, demo: Demo) -> Any:
     """The page as opened from disk; what it asks of anyone else is kept in `page.requests`."""
     width, height, scheme = (1280, 900, "light") if request.param == "desktop" else (390, 844, "dark")
     chromium.set_viewport_size({"width": width, "height": height})
@@ -86,12 +100,12 @@ def test_text_stands_out_from_its_ground(page: Any) -> None:
     assert min(ratios) >= 4.5
 
 
-def test_links_lead_to_places_on_the_page_or_files_beside_it(page: Any, demo: Made) -> None:
+def test_links_lead_to_places_on_the_page_or_files_beside_it(page: Any, demo: Demo) -> None:
     for link in page.evaluate("[...document.querySelectorAll('a')].map(a => a.getAttribute('href'))"):
         assert page.query_selector(link) if link.startswith("#") else (demo.page.parent / link).is_file()
 
 
-def test_the_ladder_goes_from_the_first_layer_to_the_last(demo: Made) -> None:
+def test_the_ladder_goes_from_the_first_layer_to_the_last(demo: Demo) -> None:
     text = demo.page.read_text(encoding="utf-8")
     places = [text.index(f'id="{layer}"') for layer in ("conv1", "mixed3a", "mixed4c", "mixed5a", "logits")]
     assert places == sorted(places)
@@ -107,17 +121,6 @@ def test_a_curve_spans_its_drawing_and_leaves_out_what_is_no_number() -> None:
     assert "a &lt;b&gt;" in drawn
 
 
-def test_the_command_makes_the_demo_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from safetensors.torch import save_file
-
-    from pellucid.app.cli import main
-
-    if not (files("pellucid") / "assets/default.json").is_file():
-        pytest.skip("no card of the embedded network yet")
-    torch.manual_seed(0)
-    save_file(
-        {key: value.contiguous() for key, value in SmallInception().state_dict().items()}, tmp_path / "w.safetensors"
-    )
-    arguments = ["demo", "-o", str(tmp_path / "demo"), "--weights", str(tmp_path / "w.safetensors"), "--steps", "1"]
-    assert main.run(arguments) == 0
-    assert f"Open {tmp_path / 'demo/index.html'}" in capsys.readouterr().out
+def test_the_command_says_where_the_page_is(demo: Demo) -> None:
+    assert f"Open {demo.page}" in demo.said
+    assert str(demo.sheet) in demo.said
