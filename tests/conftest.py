@@ -7,6 +7,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+# Threads that wait for each other sleep instead of spinning. On a machine with other work to do, spinning makes a step
+# fifty times as slow (32 steps on two busy cores: 235 s, and 5 s so). OpenMP reads this once, as torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import pytest
 import torch
 from jaxtyping import install_import_hook
