@@ -244,6 +244,25 @@ def test_a_file_with_auxiliary_heads_fits_googlenet(tmp_path: Path) -> None:
         load("torchvision:resnet18", weights=tmp_path / "googlenet.pth")
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("name", "file"), [
+    ("googlenet", "googlenet-1378be20.pth"), ("inception_v3", "inception_v3_google-0cc3c7bd.pth"),
+])  # fmt: skip
+def test_weights_in_torchvisions_cache_need_no_network(
+    name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision.models import get_model
+
+    torch.manual_seed(0)
+    whole = get_model(name, weights=None, aux_logits=True, init_weights=False)
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(whole.state_dict(), tmp_path / "hub" / "checkpoints" / file)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    model = load(f"torchvision:{name}")
+    assert model._module.transform_input is True
+    assert torch.equal(model._module.fc.weight, whole.fc.weight)
+
+
 def test_timm_contract_comes_from_its_configuration() -> None:
     model = load("timm:test_vit.r160_in1k", weights="none")
     assert (model.mean, model.std, model.size) == ((0.5,) * 3, (0.5,) * 3, (160, 160))

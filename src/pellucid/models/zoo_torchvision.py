@@ -64,14 +64,12 @@ def _build(builder: Any, name: str, weights: Any, wish: Wish) -> Any:
     base = inspect.signature(builder).parameters
     arguments: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3"):
-        arguments |= {"transform_input": not wish.own_contract, "aux_logits": False}
-    if name == "inception_v3" and wish.zoo_weights:
-        arguments["aux_logits"] = True  # its builder loads the weights of the auxiliary head; the forward skips it
+        arguments["transform_input"] = not wish.own_contract
+        if not wish.zoo_weights:  # with their weights the builders choose by themselves, and refuse another choice
+            arguments |= {"aux_logits": False, "init_weights": False}  # their initialisation takes half a minute
     if "weights_backbone" in base:
         arguments |= {"weights_backbone": None}
     if not wish.zoo_weights:
-        if name in ("googlenet", "inception_v3"):
-            arguments["init_weights"] = False  # theirs takes half a minute, and random weights are random
         if name.startswith("vit_") and wish.square_px:
             arguments["image_size"] = wish.square_px
         return builder(weights=None, **arguments)
