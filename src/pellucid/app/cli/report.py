@@ -94,15 +94,15 @@ class Report:
 
     def show(self) -> None:
         """A table of the pictures, then what became of the run as a whole."""
-        rows = [(one.target, f"{one.score:.4g}", str(one.status), str(one.file)) for one in self.made]
+        rows = [(one.target, f"{one.score:.4g}", str(one.status), one.file.name) for one in self.made]
         if rows:
             print_table(("target", "score", "status", "file"), rows, numeric=("score",))
         pictures = f"{len(self.made)} picture{'s' if len(self.made) != 1 else ''}"
-        sheet = f"; all on {self.contact_sheet}" if self.contact_sheet else ""
+        sheet = f", all on {self.contact_sheet}" if self.contact_sheet not in (None, self.place) else ""
         if self.interrupted:
             saved = f"saved {pictures} of {self.num_asked} in {self.place}{sheet}" if rows else "nothing was saved"
             note(f"pellucid: interrupted; {saved}")
         elif self.exit_code == 1:
             note("pellucid: no target could be made to rise; every picture is dead or not finite")
         else:
-            note(f"{pictures} in {duration(self.seconds)}{sheet}")
+            note(f"{pictures} in {self.place}{sheet} ({duration(self.seconds)})")

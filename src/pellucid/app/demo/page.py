@@ -83,9 +83,10 @@ def _about(term: Term) -> str:
 def _figure(exhibit: Exhibit, *, eager: bool = False) -> str:
     score = f"{exhibit.score:.3g}" if math.isfinite(exhibit.score) else "no number"
     woken = f"<br>woken by {html.escape(exhibit.rescue)}" if exhibit.rescue else ""
+    target = html.escape(exhibit.target).replace(":", ":<wbr>")  # a line of a phone may break there
     return (
         f'<figure class="{exhibit.state}">{_image(exhibit.file, exhibit.about, eager=eager)}'
-        f"<figcaption><code>{html.escape(exhibit.target)}</code>"
+        f"<figcaption><code>{target}</code>"
         f'<span class="score">score {score}</span>'
         f'<span class="status">{exhibit.state}, {exhibit.step} steps{woken}</span></figcaption></figure>'
     )
