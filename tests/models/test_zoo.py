@@ -95,8 +95,13 @@ def test_a_factory_may_return_a_model_with_its_own_contract(tmp_path: Path) -> N
     model = load(f"{write_py(tmp_path, code)}:build")
     assert isinstance(model, Model)
     assert model.size == (9, 9)
-    with pytest.raises(ModelError, match="returns a Model, which has its own weights and contract"):
-        load(f"{write_py(tmp_path, code)}:build", size=32)
+    assert load(f"{write_py(tmp_path, code)}:build", size=32).size == (32, 32)
+    save_file({"weight": torch.ones(2, 1, 3, 3), "bias": torch.zeros(2)}, tmp_path / "ones.safetensors")
+    filled = load(f"{write_py(tmp_path, code)}:build", weights=tmp_path / "ones.safetensors")
+    assert torch.allclose(filled(torch.ones(1, 1, 9, 9)), torch.tensor(9.0))
+    assert filled.weights_hash != model.weights_hash
+    with pytest.raises(ModelError, match="returns a Model, which declares its own input and classes"):
+        load(f"{write_py(tmp_path, code)}:build", mean=[0.5], std=[0.5])
 
 
 @pytest.mark.parametrize(("code", "message"), [

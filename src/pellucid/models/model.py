@@ -153,6 +153,21 @@ class Model:
         other._refresh()
         return other
 
+    def filled(self, fill: Callable[[nn.Module], object]) -> Model:
+        """The same contract with other weights, which `fill` puts into the module that it is given.
+
+        Raises:
+            WeightsError: a weight is NaN or infinite.
+        """
+        module = copy_without_taps(self._module)
+        fill(module)
+        other = copy.copy(self)
+        other._module = private_copy(module, self.name)
+        other._layers_at = {}
+        other.__dict__.pop("weights_hash", None)
+        other._refresh()
+        return other
+
     @cached_property
     def weights_hash(self) -> str:
         """SHA-256 over names, types and bytes of all parameters and buffers, as 16 hex digits."""

@@ -67,8 +67,11 @@ def load(
     wish = Wish(None if weights is None else str(weights), size, own_contract=mean is not None)
     found = _network(spec, wish)
     if isinstance(found, Model):
-        if weights is not None or mean is not None or classes is not None:
-            raise ModelError(f"{spec} returns a Model, which has its own weights and contract: give none for it.")
+        if mean is not None or classes is not None:
+            raise ModelError(f"{spec} returns a Model, which declares its own input and classes: give none for it.")
+        if wish.weights not in (None, "none"):
+            state = read_weights(wish.weights)
+            found = found.filled(lambda module: fit_weights(module, state, name=spec, source=str(weights)))
         if size is not None:
             found = copy.copy(found)
             found.size = size
