@@ -63,19 +63,33 @@ def test_a_broken_layer_is_seen(tmp_path: Path, room: str, line: str) -> None:
     assert check_layers(source.parent).returncode == 1
 
 
-def test_what_is_imported_is_declared() -> None:
-    project = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
-    zoos = [name for extra in ("torchvision", "timm", "hf") for name in project["optional-dependencies"][extra]]
-    declared = {re.split(r"[^\w-]", name)[0] for name in [*project["dependencies"], *zoos]}
-    imported = set()
-    for file in PACKAGE.rglob("*.py"):
+def imports(folder: Path) -> set[str]:
+    """The top-level names that a folder's code imports from outside itself and the standard library."""
+    files = list(folder.rglob("*.py"))
+    names = set()
+    for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
-                imported |= {alias.name.split(".")[0] for alias in node.names}
+                names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
-                imported.add((node.module or "").split(".")[0])
-    modules = {{"pillow": "PIL"}.get(name, name) for name in declared}
-    assert imported - set(sys.stdlib_module_names) - modules <= {"pellucid"}
+                names.add((node.module or "").split(".")[0])
+    return names - {file.stem for file in files} - set(sys.stdlib_module_names) - {"pellucid"}
+
+
+def declared(*extras: str) -> set[str]:
+    """The modules of the dependencies, and of those of some extras, that pyproject.toml declares."""
+    project = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(name for extra in extras for name in project["optional-dependencies"][extra])]
+    names = {re.split(r"[^\w-]", one)[0] for one in wanted}
+    return {{"pillow": "PIL", "scikit-image": "skimage"}.get(name, name) for name in names}
+
+
+def test_what_is_imported_is_declared() -> None:
+    zoos = ("torchvision", "timm", "hf")
+    assert imports(PACKAGE) <= declared(*zoos)
+    everything = declared(*zoos, "training", "dev")
+    for folder in ("tests", "training", "benchmarks", "tools"):
+        assert imports(TREE / folder) <= everything, folder
 
 
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
