@@ -24,15 +24,7 @@ __all__ = ["Model", "Precision"]
 Precision = Literal["float64", "float32", "bfloat16", "float16"]
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
 # What a forward raises on pictures, or on an input form, that its network was not made for.
-_CANNOT_RUN = (
-    RuntimeError,
-    ValueError,
-    AssertionError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ZeroDivisionError,
-)
+_CANNOT_RUN = (RuntimeError, ValueError, AssertionError, LookupError, TypeError, AttributeError, ArithmeticError)
 _PROBE_BATCH = 2  # tells a batch axis from an axis of length one
 
 
@@ -283,10 +275,7 @@ class Model:
         try:
             with self._autocast():
                 normalised = (images.to(self._mean) - self._mean) / self._std
-                if self._forward is not None:
-                    result = self._forward(self._module, normalised)
-                else:
-                    result = self._module(normalised)
+                result = self._forward(self._module, normalised) if self._forward else self._module(normalised)
         except _CANNOT_RUN as error:
             if isinstance(error, torch.cuda.OutOfMemoryError):
                 raise
