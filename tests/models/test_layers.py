@@ -85,6 +85,26 @@ def test_swin_like_stages_stay_channels_last(c: int) -> None:
     assert layers["mlp"].shape == (c, 7, 7)
 
 
+def test_seven_by_seven_by_seven_is_read_off_the_modules() -> None:
+    class Block(nn.Module):
+        """As timm's ConvNeXt: it turns the axes itself, so that no module tells."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.act = nn.Conv2d(3, 7, 4, stride=4), nn.ReLU()
+            self.norm, self.fc, self.gelu = nn.LayerNorm(7), nn.Linear(7, 7), nn.GELU()
+            self.last = nn.BatchNorm2d(7)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.act(self.conv(x)).permute(0, 2, 3, 1)
+            return self.last(self.gelu(self.fc(self.norm(x))).permute(0, 3, 1, 2))
+
+    axes = {name.partition(".")[2]: layer.axes for name, layer in layers_of(28, block=Block()).items()}
+    assert {axes[name] for name in ("conv", "act", "last")} == {"bchw"}
+    assert {axes[name] for name in ("norm", "fc", "gelu")} == {"bhwc"}
+    assert layers_of(28, block=Block())["block"].axes == "bchw"  # as the last module inside
+
+
 def test_channels_last_activations_are_normalised() -> None:
     net = Classifier(stem=nn.Conv2d(3, 5, 4, stride=4), last=Permute(0, 2, 3, 1), up=nn.Linear(5, 9))
     images = torch.rand(2, 3, 32, 16)
