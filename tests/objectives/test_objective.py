@@ -6,6 +6,7 @@ import dataclasses
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -203,7 +204,8 @@ def hashes() -> list[str]:
 
 
 def test_hashes_are_equal_in_two_processes_and_tell_objectives_apart() -> None:
-    program = "import sys; sys.path.insert(0, 'tests/objectives'); import test_objective as t; print(*t.hashes())"
+    folder = str(Path(__file__).parent)
+    program = f"import sys; sys.path.insert(0, {folder!r}); import test_objective as t; print(*t.hashes())"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.split() == hashes()
     assert len({*hashes()}) == len(hashes())
