@@ -91,7 +91,7 @@ def layers_of_calls(
     """Layers by name, in forward order, from the calls `(name, module, output shape)` of one run.
 
     Calls whose first axis is not the batch (Swin's windows, position tables) cannot be told apart by image and are
-    left out, as is what has fewer than two axes or more than four.
+    left out, as is what has fewer than two axes or more than four, and attention's queries and keys `[b, head, n, d]`.
 
     Raises:
         ModelError: declared axes that do not fit what the layer returned.
@@ -100,6 +100,8 @@ def layers_of_calls(
     reader = _AxisReader(input_size)
     for name, module, shape in calls:
         if not 2 <= len(shape) <= 4 or shape[0] != batch or 0 in shape:
+            continue
+        if name not in declared and len(shape) == 4 and shape[2] == reader.tokens:
             continue
         axes = declared.get(name) or reader.axes(module, shape)
         if len(axes) != len(shape):
@@ -113,6 +115,7 @@ def layers_of_calls(
         elif len(shape) == 3:
             n, c = (shape[2], shape[1]) if axes == "bcn" else (shape[1], shape[2])
             prefix, grid = reader.token_grid(n)
+            reader.tokens = n
             layers[name] = Layer(name, kind, axes, (n, c), c, prefix, grid)
         else:
             layers[name] = Layer(name, kind, axes, (shape[1],), shape[1])
@@ -130,6 +133,7 @@ class _AxisReader:
         self.input_size = input_size
         self.known: dict[torch.Size, Axes] = {}  # the latest reading of each shape: an activation's is its input's
         self.latest: Axes = "bchw"
+        self.tokens = 0  # of the latest token layer
         self.grids: list[tuple[int, int]] = []  # of all maps so far: a patch embedding's, when tokens follow
 
     def axes(self, module: nn.Module, shape: torch.Size) -> Axes:
