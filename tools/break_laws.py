@@ -69,16 +69,16 @@ BREACHES = [
     ),
     Breach(
         "3 leaks: working on the user's own module",
-        f"{MODELS}/model.py",
-        "private = copy.deepcopy(module)",
+        f"{MODELS}/private_copy.py",
+        "private = copy_without_taps(module)",
         "private = module",
         f"{LAWS}::test_nothing_leaks_into_the_users_module",
     ),
     Breach(
         "3 leaks: hooks that stay",
         f"{MODELS}/taps.py",
-        "        handle.remove()",
-        "        pass",
+        "            handle.remove()",
+        "            pass",
         f"{LAWS}::test_nothing_leaks_into_the_users_module",
     ),
     Breach(
@@ -91,8 +91,8 @@ BREACHES = [
     Breach(
         "4 neighbours: no patience for a dead unit",
         f"{ASCENT}/rescue.py",
-        "return self.silent >= PATIENCE",
-        "return False",
+        "PATIENCE = 16",
+        "PATIENCE = 17",
         f"{LAWS}::test_a_unit_that_nothing_reaches_is_dead_after_sixteen_steps_without_gradient",
     ),
     Breach(
@@ -112,15 +112,15 @@ BREACHES = [
     Breach(
         "7 taps: keeping a tensor that is overwritten later",
         f"{MODELS}/taps.py",
-        "kept if stops_here else kept.clone()",
-        "kept",
+        "kept = kept.clone() if self.missing else kept",
+        "pass",
         TAPS,
     ),
     Breach(
         "7 taps: a shared module's calls are one",
         f"{MODELS}/taps.py",
-        "        def listen(module: nn.Module, inputs: Any, result: Any) -> None:\n            counts[module_name] += 1\n",
-        "        def listen(module: nn.Module, inputs: Any, result: Any) -> None:\n            counts[module_name] = 1\n",
+        "            self._calls[module_name] += 1",
+        "            self._calls[module_name] = 1",
         TAPS,
     ),
     Breach(
@@ -145,7 +145,7 @@ def is_seen(breach: Breach) -> bool:
             raise SystemExit(f"{breach.law}: {breach.old!r} stands {text.count(breach.old)} times in {breach.file}")
         broken.write_text(text.replace(breach.old, breach.new))
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", breach.test]
-        environment = {**os.environ, "PYTHONPATH": str(copy / "src")}
+        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(copy / "src")}
         done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
         if done.returncode not in (0, 1):
             raise SystemExit(f"{breach.law}: {breach.test} did not run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

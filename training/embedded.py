@@ -55,7 +55,7 @@ class Schedule:
 
 SCHEDULES = {
     "plain": Schedule(sizes_px=(48,) * 10 + (64,) * 3, peak_rate=0.2, warmup_epochs=2),
-    "robust": Schedule(sizes_px=(48,) * 4 + (64,), peak_rate=0.04, warmup_epochs=0.3, epsilon=3 / 255),
+    "robust": Schedule(sizes_px=(48,) * 3 + (64,), peak_rate=0.04, warmup_epochs=0.3, epsilon=2 / 255),
 }
 
 
