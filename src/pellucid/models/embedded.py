@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 __all__ = ["SmallInception"]
 
+
 class ConvNormReLU(nn.Sequential):
     """A convolution without bias, batch norm, ReLU; `padding` keeps the size at stride 1."""
 
