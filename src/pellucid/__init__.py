@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pellucid.ascent.progress import Progress
     from pellucid.ascent.recipe import Recipe
     from pellucid.ascent.render import render, stream
     from pellucid.ascent.rendering import Rendering, Status
@@ -29,6 +30,7 @@ _HOMES = {
     "Ensemble": "pellucid.models.ensemble",
     "Model": "pellucid.models.model",
     "PellucidError": "pellucid.errors",
+    "Progress": "pellucid.ascent.progress",
     "Recipe": "pellucid.ascent.recipe",
     "Rendering": "pellucid.ascent.rendering",
     "Status": "pellucid.ascent.rendering",
@@ -42,6 +44,7 @@ __all__ = [
     "Ensemble",
     "Model",
     "PellucidError",
+    "Progress",
     "Recipe",
     "Rendering",
     "Status",

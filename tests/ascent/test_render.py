@@ -228,3 +228,13 @@ def test_mistakes_are_named_before_the_first_step(
         pl.render(red, target, **settings)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_bar_shows_how_far_a_run_is(red: pl.Model, capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[pl.Progress] = []
+    got = pl.render(red, ["conv:0", "conv:1"], steps=4, progress=True, callback=seen.append)
+    assert len(got) == 2
+    assert [progress.image_steps for progress in seen] == [2, 4, 6, 8]
+    assert seen[-1].seconds_left == 0
+    assert seen[0].fields["total"] == 8
+    capsys.readouterr()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pellucid.ascent.plan import Resolved, resolve
+from pellucid.ascent.progress import Progress, progress_bar
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import Rendering
 from pellucid.ascent.slots import Finished, Job, Slots
@@ -23,25 +24,9 @@ from pellucid.models.targets import Target
 from pellucid.objectives.from_target import expand_targets, objective_of
 from pellucid.objectives.objective import Objective
 
-__all__ = ["Progress", "TargetLike", "render", "stream"]
+__all__ = ["TargetLike", "render", "stream"]
 
 TargetLike = str | Target | Objective
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run has come, after each step of the batch; image-steps count every image's own steps."""
-
-    image_steps: int
-    total_image_steps: int
-    images_done: int
-    num_images: int
-    seconds: float
-
-    @property
-    def seconds_left(self) -> float:
-        """By the rate so far."""
-        return self.seconds / max(1, self.image_steps) * (self.total_image_steps - self.image_steps)
 
 
 def render(
@@ -50,6 +35,7 @@ def render(
     *,
     recipe: Recipe | Mapping[str, Any] | None = None,
     start: Tensor | None = None,
+    progress: bool = False,
     callback: Callable[[Progress], bool | None] | None = None,
     **settings: Any,
 ) -> Rendering:
@@ -61,6 +47,7 @@ def render(
     Args:
         recipe: how; `settings` are fields of `Recipe` that change it, e.g. `steps=128`.
         start: picture [c, h, w] in [0, 1] to start from, instead of noise.
+        progress: show a bar with rate and time left.
         callback: called after every step; returning True stops the run, which gives what there is, as Ctrl-C does.
 
     Raises:
@@ -69,7 +56,8 @@ def render(
         ModelError: the network cannot run at this size.
     """
     run = _Run(model, targets, recipe, start, callback, settings)
-    finished = sorted(run, key=lambda done: done.job.index)
+    with progress_bar() if progress else nullcontext(None) as run.show:
+        finished = sorted(run, key=lambda done: done.job.index)
     if not finished:
         raise KeyboardInterrupt
     return run.rendering(finished)
@@ -106,6 +94,7 @@ class _Run:
                 f"render takes a pl.Model, not {type(model).__name__}: wrap it, pl.Model(net, mean=…, size=…)"
             )
         self.model, self.callback = model, callback
+        self.show: Callable[[Progress], None] | None = None
         self.recipe = Recipe.of(recipe, **settings)
         size = self.recipe.size or model.size
         start = self._start_picture(start)
@@ -132,11 +121,12 @@ class _Run:
             try:
                 slots.step()
                 image_steps += sum(slot is not None for slot in slots.slots)
-                if self.callback is not None:
-                    total = self.recipe.steps * len(self.jobs)
-                    seconds = time.perf_counter() - began
-                    progress = Progress(min(image_steps, total), total, done, len(self.jobs), seconds)
-                    stopped = self.callback(progress) is True
+                total = self.recipe.steps * len(self.jobs)
+                seconds = time.perf_counter() - began
+                progress = Progress(min(image_steps, total), total, done, len(self.jobs), seconds)
+                if self.show is not None:
+                    self.show(progress)
+                stopped = self.callback is not None and self.callback(progress) is True
             except KeyboardInterrupt:
                 stopped = True
             if stopped:

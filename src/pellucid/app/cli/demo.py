@@ -9,8 +9,9 @@ import typer
 
 from pellucid.app.cli.model_options import Weights, open_model
 from pellucid.app.cli.output import writable_folder
-from pellucid.app.cli.progress import duration, watched
+from pellucid.app.cli.progress import watched
 from pellucid.app.cli.tables import note
+from pellucid.ascent.progress import duration
 
 __all__ = ["demo"]
 

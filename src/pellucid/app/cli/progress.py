@@ -8,36 +8,27 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import Progress as Bars
 
-if TYPE_CHECKING:
-    from pellucid.ascent.render import Progress as RunProgress
+from pellucid.ascent.progress import Progress, bars, duration
 
-__all__ = ["Watch", "duration", "watched"]
+__all__ = ["Watch", "watched"]
 
 
 class Watch:
     """The callback of a run: moves the bar, and stops the run once Ctrl-C was pressed."""
 
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, bar: Bars) -> None:
         self.bar, self.interrupted = bar, False
         self._began = time.perf_counter()
         self._task = bar.add_task("", total=None, rate="starting", left="")
 
-    def __call__(self, run: RunProgress) -> bool:
+    def __call__(self, run: Progress) -> bool:
         """One step was made."""
-        rate = run.image_steps / max(run.seconds, 1e-9)
-        self.bar.update(
-            self._task,
-            completed=run.image_steps,
-            total=run.total_image_steps,
-            description=f"{run.images_done}/{run.num_images} images",
-            rate=f"{rate:.1f} steps/s" if rate < 100 else f"{rate:.0f} steps/s",
-            left=f"{duration(run.seconds_left)} left",
-        )
+        self.bar.update(self._task, **run.fields)  # type: ignore[arg-type]
         return self.interrupted
 
     def goes_on(self, what: str, fraction: float) -> bool:
@@ -76,17 +67,5 @@ class Watch:
 def watched(*, quiet: bool = False) -> Iterator[Watch]:
     """A `Watch` for the length of a run. `quiet`, or a standard error that is no terminal, shows no bar."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}  {task.fields[left]}"))
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+    with bars(console, disable=quiet or not console.is_terminal) as bar:
         yield Watch(bar)
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `3:05 min` or `2:10 h`."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes, seconds = divmod(seconds, 60)
-    if minutes < 60:
-        return f"{minutes}:{seconds:02} min"
-    return f"{minutes // 60}:{minutes % 60:02} h"

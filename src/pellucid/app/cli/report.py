@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pellucid import __version__
-from pellucid.app.cli.progress import duration
 from pellucid.app.cli.tables import note, print_table
+from pellucid.ascent.progress import duration
 from pellucid.ascent.recipe import Recipe
 
 if TYPE_CHECKING:

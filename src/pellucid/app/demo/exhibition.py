@@ -13,8 +13,9 @@ from PIL import Image
 from pellucid.app.demo import rooms
 from pellucid.app.demo.page import Exhibit, Hall, page
 from pellucid.app.demo.rooms import Room
+from pellucid.ascent.progress import Progress
 from pellucid.ascent.recipe import Recipe
-from pellucid.ascent.render import Progress, render
+from pellucid.ascent.render import render
 from pellucid.ascent.rendering import Rendering
 from pellucid.images import files
 from pellucid.models.model import Model
