@@ -104,8 +104,8 @@ CASES = [
     Case(
         "hf:vit",
         32,
-        {"vit.layers.1": ("bnc", (17, 32), 1, (4, 4)), "vit.layers.1.mlp.fc1": ("bnc", (17, 64), 1, (4, 4))},
-        ("vit.layers.1.mlp.fc1:3@patch", "vit.layers.1:3@cls", "logit:3"),
+        {"vit.layers.1": ("bnc", (17, 64), 1, (4, 4)), "vit.layers.1.mlp.fc1": ("bnc", (17, 64), 1, (4, 4))},
+        ("vit.layers.1:3@patch", "vit.layers.1:3@cls", "logit:3"),
         64,
     ),
 ]
@@ -123,8 +123,8 @@ def hf_configs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         architectures=["ResNetForImageClassification"],
     )  # fmt: skip
     vit = ViTConfig(
-        image_size=32, patch_size=8, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        initializer_range=0.1, num_labels=5, architectures=["ViTForImageClassification"],
+        image_size=32, patch_size=8, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        initializer_range=0.2, num_labels=5, architectures=["ViTForImageClassification"],
     )  # fmt: skip
     resnet.save_pretrained(root / "resnet")
     vit.save_pretrained(root / "vit")
