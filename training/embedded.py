@@ -2,6 +2,7 @@
 
     python training/embedded.py train plain  --data ../shared/data --runs ~/pellucid-runs
     python training/embedded.py train robust --data ../shared/data --runs ~/pellucid-runs
+    python training/embedded.py train plain --data ../shared/data --runs ~/more --start src/pellucid/assets/plain.safetensors
     python training/embedded.py export --data ../shared/data --runs ~/pellucid-runs
 
 `train` writes a checkpoint after every epoch below `--runs` and, started again, goes on from the last one. `robust`
@@ -20,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -113,7 +114,7 @@ def accuracy(net: nn.Module, pixels: Tensor, labels: Tensor, epsilon: float = 0.
     return hits / len(pixels)
 
 
-def train(name: str, data: Path, runs: Path) -> None:
+def train(name: str, data: Path, runs: Path, start: Path | None = None) -> None:
     schedule = SCHEDULES[name]
     folder = runs / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +122,9 @@ def train(name: str, data: Path, runs: Path) -> None:
     val_pixels, val_labels = load_split(data, runs / "cache", "val")
     torch.manual_seed(schedule.seed)
     net = SmallInception().to(memory_format=torch.channels_last)
-    if name == "robust":
+    if start is not None:
+        net.load_state_dict({key: value.float() for key, value in load_file(start).items()}, strict=False)
+    elif name == "robust":
         net.load_state_dict(torch.load(runs / "plain/last.pt", weights_only=True)["net"])
     decayed = [p for p in net.parameters() if p.ndim > 1]
     others = [p for p in net.parameters() if p.ndim <= 1]
@@ -217,9 +220,10 @@ def main() -> None:
     parser.add_argument("name", nargs="?", choices=tuple(SCHEDULES), default="plain")
     parser.add_argument("--data", type=Path, required=True, help="folder with the Tiny ImageNet Parquet files")
     parser.add_argument("--runs", type=Path, required=True, help="folder for checkpoints and decoded pictures")
+    parser.add_argument("--start", type=Path, help="safetensors weights to begin from, e.g. those that are shipped")
     arguments = parser.parse_args()
     if arguments.action == "train":
-        train(arguments.name, arguments.data, arguments.runs)
+        train(arguments.name, arguments.data, arguments.runs, arguments.start)
     else:
         export(arguments.data, arguments.runs)
 
