@@ -2,11 +2,11 @@
 
     python training/embedded.py train plain  --data ../shared/data --runs ~/pellucid-runs
     python training/embedded.py train robust --data ../shared/data --runs ~/pellucid-runs
-    python training/embedded.py train plain --data ../shared/data --runs ~/more --start src/pellucid/assets/plain.safetensors
     python training/embedded.py export --data ../shared/data --runs ~/pellucid-runs
 
 `train` writes a checkpoint after every epoch below `--runs` and, started again, goes on from the last one. `robust`
-starts from the finished `plain` network. `export` measures both, and writes float16 weights and model cards to
+starts from the finished `plain` network, and both from `--start FILE` where it is given (in a new folder of `--runs`):
+the shipped weights can be trained on. `export` measures both, and writes float16 weights and model cards to
 `src/pellucid/assets/`.
 """
 
