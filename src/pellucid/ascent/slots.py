@@ -81,7 +81,7 @@ class Slots:
             decay=recipe.decay,
             sd=recipe.sd,
             squash=recipe.squash,
-            color=recipe.color if model.channels == 3 else "none",
+            color=recipe.color,
             device=self.device,
             dtype=torch.float64 if exact == "float64" else torch.float32,
         )

@@ -17,10 +17,10 @@ from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from pellucid.errors import ImageError
-from pellucid.images.sheets import contact_sheet, picture, show_channels
+from pellucid.images.sheets import picture
 from pellucid.images.sidecars import written_whole
 
-__all__ = ["contact_sheet", "picture", "read", "read_metadata", "show_channels", "write"]
+__all__ = ["read", "read_metadata", "write"]
 
 # 50 million pixels: larger than phone photos, 150 MB decoded; and below the 89 million from where Pillow itself warns.
 _MAX_PIXELS = 50_000_000
@@ -87,8 +87,8 @@ def write(
     """Write a picture; the file is whole or not there, even when the program dies meanwhile.
 
     The suffix decides: .png (also without a suffix), .webp (lossless), .jpg. Values are cut to [0, 1] and rounded to 8
-    bits; one channel is written as grey, other than 1 or 3 as `show_channels` shows them. `metadata` becomes text
-    chunks of a PNG, and a JSON description in the EXIF data of the others; see `read_metadata`.
+    bits; one channel is written as grey, other than 1 or 3 as `sheets.show_channels` shows them. `metadata` becomes
+    text chunks of a PNG, and a JSON description in the EXIF data of the others; see `read_metadata`.
 
     Raises:
         ImageError: the suffix is unknown, or the file cannot be written there.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pellucid.app.cli.output import Output
 from pellucid.app.cli.report import Made, Report
 from pellucid.ascent.recipe import Recipe
-from pellucid.images import files
+from pellucid.images import files, sheets
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -59,7 +59,7 @@ class Saving:
             index = self._indices[target].popleft()
             self._made[index] = Made(target, path, score, status, round(seconds, 2), tuple(snapshots))
             if self.place.is_folder:
-                self._pictures[index] = files.picture(rendering.pictures[row])
+                self._pictures[index] = sheets.picture(rendering.pictures[row])
 
     def save_contact_sheet(self) -> None:
         """Write `contact-sheet.png` with every picture so far, in the order asked for."""
@@ -72,7 +72,7 @@ class Saving:
             labels = [self._made[index].label for index in order]
             self._sheet = self.place.path / "contact-sheet.png"
             shown = [torch.from_numpy(array).movedim(2, 0) for array in arrays]
-            files.write(self._sheet, files.contact_sheet(shown, labels), metadata={"pellucid": "contact sheet"})
+            files.write(self._sheet, sheets.contact_sheet(shown, labels), metadata={"pellucid": "contact sheet"})
 
     def report(self, model: Model, recipe: Recipe, *, interrupted: bool) -> Report:
         """What was made, in the order asked for."""

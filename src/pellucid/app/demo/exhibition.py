@@ -17,7 +17,7 @@ from pellucid.ascent.progress import Progress
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.render import render
 from pellucid.ascent.rendering import Rendering
-from pellucid.images import files
+from pellucid.images import files, sheets
 from pellucid.models.model import Model
 
 __all__ = ["Made", "make_demo"]
@@ -104,7 +104,7 @@ def _hung(room: Room, rendering: Rendering, folder: Path) -> Hall:
 
 
 def _write(rendering: Rendering, file: Path) -> None:
-    shown = files.picture(rendering.pictures[0]).resize((_PAGE_PX, _PAGE_PX), Image.Resampling.LANCZOS)
+    shown = sheets.picture(rendering.pictures[0]).resize((_PAGE_PX, _PAGE_PX), Image.Resampling.LANCZOS)
     files.write(file, shown, metadata={"pellucid": rendering.targets[0]})
 
 
@@ -115,4 +115,4 @@ def _contact_sheet(parts: list[Rendering]) -> Image.Image:
     ]
     labels = [target for part in parts for target in part.targets]
     title = f"Pellucid · {parts[0].model_name} ({parts[0].model_hash}), from its first layer to its last"
-    return files.contact_sheet(torch.cat(pictures), labels, columns=len(parts[0]), enlarge=1, title=title)
+    return sheets.contact_sheet(torch.cat(pictures), labels, columns=len(parts[0]), enlarge=1, title=title)
