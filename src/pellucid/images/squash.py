@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.errors import RecipeError, did_you_mean
+from pellucid.images.rows import by_row
 
 __all__ = ["SQUASHES", "Squash", "squash"]
 
@@ -65,12 +66,7 @@ def _clamped(latents: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def _sigmoid(latents: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
-    """The sigmoid, image by image on a CPU, where torch (2.15) computes the last few numbers of a tensor, and of each
-    thread's share of it, by another formula: whole, a picture's bits would depend on its row. Costs 0.6 ms for 8
-    images of 224 px."""
-    if latents.device.type != "cpu":
-        return torch.sigmoid(latents)
-    return torch.stack([torch.sigmoid(row) for row in latents.unbind()])
+    return by_row(torch.sigmoid, latents)
 
 
 def _logit(pixels: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
