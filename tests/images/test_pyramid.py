@@ -113,12 +113,15 @@ def test_the_shared_component_is_the_mean_of_the_groups_shares() -> None:
     assert torch.equal(component[0], component[3])
     assert component[0].abs().max() > 0
     assert component[[1, 2, 4]].abs().max() == 0
-    share = image.shared.detach()
     with torch.no_grad():
-        image.shared[0], image.shared[3] = share[[0, 3]].mean(0), share[[0, 3]].mean(0)
-    assert torch.allclose(image.component(), component)
-    wanted = image.own.squash.to_pixels(image.own.latents() + component)
-    assert torch.equal(image(), wanted)
+        image.shared[:] = torch.tensor([2.0, 7, 7, 4, 7]).double()[:, None]
+    component = image.component().detach()
+    # The mean of 2 and 4 in each of four levels, whose constant coordinates the colours mix.
+    assert image.own.color is not None
+    wanted = 4 * 3 * image.own.color.matrix.sum(1)
+    assert torch.allclose(component[0], wanted[:, None, None].expand(3, 16, 20))
+    assert component[[1, 2, 4]].abs().max() == 0
+    assert torch.equal(image(), image.own.squash.to_pixels(image.own.latents() + component))
     assert not torch.allclose(image(), image.own(), atol=1e-4)
 
 
@@ -157,6 +160,7 @@ def test_a_group_starts_whole() -> None:
         assert torch.equal(image()[[1, 2, 4]], before[[1, 2, 4]])
         assert not torch.equal(image()[0], before[0])
     assert (image()[[0, 3]] - cat((16, 20))).abs().mean() < 0.01
+    assert image.component()[[0, 3]].abs().max() == 0, "from a photo nothing is shared"
 
 
 def test_resizing_keeps_the_look_and_what_is_shared() -> None:

@@ -13,7 +13,6 @@ from pellucid.draws import Draws
 from pellucid.errors import ImageError
 from pellucid.images.color import ColorMap
 from pellucid.images.image import SquashedImage
-from pellucid.images.rows import by_row
 
 __all__ = ["Cppn"]
 
@@ -87,7 +86,7 @@ class Cppn(SquashedImage):
         values = self._places.expand(self.num_images, -1, -1)
         *hidden, last = zip(self.weights, self.biases, strict=True)
         for weight, bias in hidden:
-            angle = by_row(torch.atan, torch.baddbmm(bias, values, weight))
+            angle = torch.baddbmm(bias, values, weight).atan()
             values = torch.cat([angle / _ODD, angle.square() / _EVEN], -1)
         coordinates = torch.baddbmm(last[1], values, last[0]).mT
         latents: Tensor = self._colored(coordinates, self._offset[:, None]).unflatten(2, self.size)

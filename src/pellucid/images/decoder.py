@@ -16,7 +16,7 @@ __all__ = ["Decoder", "load_decoder"]
 
 
 class Decoder(nn.Module):
-    """Latents [b, num_latents] -> pictures [b, 3, 64, 64] in [0, 1]: 4 px, doubled four times, 1.4 million weights.
+    """Latents [b, num_latents] -> pictures [b, 3, 64, 64] in [0, 1]: 4 px, doubled four times, 1.3 million weights.
 
     Each doubling repeats pixels and convolves (no transposed convolutions, whose strides draw a checkerboard).
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from pellucid.draws import Draws
 from pellucid.errors import ImageError, RecipeError, did_you_mean
 from pellucid.images.image import Image, LinearImage
-from pellucid.images.rows import by_row
+from pellucid.images.squash import sigmoid
 
 __all__ = ["Between", "Field", "Fixed", "Normals", "Part", "geometry"]
 
@@ -65,7 +65,7 @@ class Between:
 
     def decoded(self, latents: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
         """The channel."""
-        return self.low + (self.high - self.low) * by_row(torch.sigmoid, latents)
+        return self.low + (self.high - self.low) * sigmoid(latents)
 
     def encoded(self, channels: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
         """Its latents; values beyond the range, or nearer to its ends than 1 / 256, are taken for nearest within."""
@@ -120,11 +120,9 @@ class Normals:
 
     def decoded(self, latents: Float[Tensor, "n 2 h w"]) -> Float[Tensor, "n 3 h w"]:
         """The normals."""
-        theta, phi = by_row(torch.sigmoid, latents[:, 0]) * (math.pi / 2), latents[:, 1]
-        across = by_row(torch.sin, theta)
-        return torch.stack(
-            [across * by_row(torch.cos, phi), across * by_row(torch.sin, phi), by_row(torch.cos, theta)], 1
-        )
+        theta, phi = sigmoid(latents[:, 0]) * (math.pi / 2), latents[:, 1]
+        across = theta.sin()
+        return torch.stack([across * phi.cos(), across * phi.sin(), theta.cos()], 1)
 
     def encoded(self, channels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 2 h w"]:
         """Their angles, phi in -pi to pi; normals of any length, those that face away bent to the edge."""

@@ -15,7 +15,6 @@ from pellucid.draws import Draws
 from pellucid.errors import ImageError
 from pellucid.images.color import ColorMap
 from pellucid.images.image import SquashedImage
-from pellucid.images.rows import by_row
 from pellucid.images.spectrum import Spectrum
 from pellucid.images.squash import Squash
 
@@ -86,7 +85,7 @@ class Maco(SquashedImage):
 
     def latents(self) -> Float[Tensor, "b c h w"]:
         angle = self.phases()
-        waves = torch.stack([by_row(torch.cos, angle), by_row(torch.sin, angle)], -1) * self._magnitude[..., None]
+        waves = torch.stack([angle.cos(), angle.sin()], -1) * self._magnitude[..., None]
         # Colours are mixed in the spectrum, as in `Fourier`.
         mixed = self._colored(waves.flatten(2), torch.zeros_like(self._offset)[:, None]).view_as(waves)
         pictures: Tensor = torch.fft.irfft2(torch.view_as_complex(mixed), s=self.size, norm="ortho")

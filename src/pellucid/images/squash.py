@@ -11,9 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.errors import RecipeError, did_you_mean
-from pellucid.images.rows import by_row
 
-__all__ = ["SQUASHES", "Squash", "squash"]
+__all__ = ["SQUASHES", "Squash", "sigmoid", "squash"]
 
 # A photo's black and white become this far from 0 and 1, at most one 8-bit level: logits stay within +-5.5, where the
 # sigmoid still has a gradient.
@@ -65,8 +64,13 @@ def _clamped(latents: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return clamped
 
 
-def _sigmoid(latents: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
-    return by_row(torch.sigmoid, latents)
+def sigmoid(latents: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+    """The sigmoid, image by image on a CPU, where torch (2.15) computes the last few numbers of a tensor, and of each
+    thread's share of it, by another formula: whole, a picture's bits would depend on its row. Costs 0.6 ms for 8
+    images of 224 px."""
+    if latents.device.type != "cpu":
+        return torch.sigmoid(latents)
+    return torch.stack([torch.sigmoid(row) for row in latents.unbind()])
 
 
 def _logit(pixels: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -78,7 +82,7 @@ def _same(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 SQUASHES = {
-    "sigmoid": Squash("sigmoid", _sigmoid, _logit),
+    "sigmoid": Squash("sigmoid", sigmoid, _logit),
     "clip": Squash("clip", _clamped, _same, projects=True),
     "unbounded": Squash("unbounded", _same, _same),
 }
