@@ -90,10 +90,12 @@ def test_only_latents_are_optimised_and_the_module_is_left_alone() -> None:
 
 
 def test_the_generator_moves_with_the_image() -> None:
-    image = bounded().to(torch.float64)
-    assert image().dtype == torch.float64
-    image = bounded().to("meta")
-    assert image().device.type == "meta"
+    image = bounded(1).to(torch.float64)
+    with torch.no_grad():
+        image.latent.copy_(torch.tensor([[0.1, 0.7]], dtype=torch.float64))
+    wanted = (1 + torch.tanh(torch.tensor([0.1, 0.7, 0.8], dtype=torch.float64))) / 2
+    assert torch.allclose(image()[0, :, 0, 0], wanted, atol=1e-12, rtol=0), "computed in float64, too"
+    assert bounded().to("meta")().device.type == "meta"
 
 
 def test_the_prior_is_the_normal_density_of_each_row() -> None:
