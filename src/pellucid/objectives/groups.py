@@ -6,6 +6,7 @@ image at a time: the ascent adds it to the objectives' scores and climbs their s
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
@@ -37,7 +38,8 @@ class GroupTerm(ABC):
 
     `groups` [b] names each row's group; -1 is none. Members stand in the order of their rows. A row without group, or
     alone in it, scores 0, and neither its activations nor those of another group are read for anyone else. So a broken
-    image must be given -1 before it breaks its group. Frozen: its text is the same in every process.
+    image must be given -1 before it breaks its group. Keep `groups` on the CPU: it is read at every step. Frozen: its
+    text is the same in every process.
     """
 
     tap: Tap
@@ -59,27 +61,40 @@ class GroupTerm(ABC):
             raise TargetError(f"{len(groups)} group numbers cannot group a batch of {len(value)} images, one each")
         dtype = torch.promote_types(value.dtype, torch.float32)
         total = torch.zeros(len(value), dtype=dtype, device=value.device)
-        members = _members(groups)
-        if not members:
+        layout = _layout(tuple(groups.tolist()), value.device)
+        if layout is None:
             return total
-        longest = max(map(len, members))
-        # Shorter groups are filled up with their own first member: nothing of another group comes near them.
-        index = torch.tensor([rows + rows[:1] * (longest - len(rows)) for rows in members], device=value.device)
-        lengths = torch.tensor([len(rows) for rows in members], device=value.device)
-        present = torch.arange(longest, device=value.device) < lengths[:, None]
-        picked = value[index.flatten()]
-        maps = places(picked.to(dtype), activations.layers[self.tap.layer])
-        scores = self.weight * self.of_groups(maps.unflatten(0, (len(members), longest)), present)
-        return total.index_put((index[present],), scores[present])
+        maps = places(value[layout.index.flatten()].to(dtype), activations.layers[self.tap.layer])
+        scores = self.weight * self.of_groups(maps.unflatten(0, layout.index.shape), layout.present)
+        return total.index_copy(0, layout.rows, scores.flatten()[layout.cells])
 
 
-def _members(groups: Int64[Tensor, " b"]) -> list[list[int]]:
-    """The rows of each group of two or more."""
+@dataclass(frozen=True)
+class _Layout:
+    """Where the members of groups of two or more stand: `index` holds their rows, and `rows` those of its `cells`."""
+
+    index: Int64[Tensor, "g n"]
+    present: Bool[Tensor, "g n"]
+    rows: Int64[Tensor, " k"]
+    cells: Int64[Tensor, " k"]
+
+
+@functools.lru_cache(maxsize=64)
+def _layout(groups: tuple[int, ...], device: torch.device) -> _Layout | None:
+    """How a batch is grouped, on a device: kept, because a copy to an accelerator at every step would stall it."""
     rows: dict[int, list[int]] = defaultdict(list)
-    for row, group in enumerate(groups.tolist()):
+    for row, group in enumerate(groups):
         if group >= 0:
             rows[group].append(row)
-    return [members for members in rows.values() if len(members) > 1]
+    members = [group for group in rows.values() if len(group) > 1]
+    if not members:
+        return None
+    longest = max(map(len, members))
+    # Shorter groups are filled up with their own first member: nothing of another group comes near them.
+    index = torch.tensor([group + group[:1] * (longest - len(group)) for group in members])
+    present = torch.arange(longest) < torch.tensor([len(group) for group in members])[:, None]
+    cells = present.flatten().nonzero()[:, 0]
+    return _Layout(*(part.to(device) for part in (index, present, index.flatten()[cells], cells)))
 
 
 @dataclass(frozen=True)
