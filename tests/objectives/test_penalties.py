@@ -16,6 +16,7 @@ from pellucid.objectives.penalties import (
     blur_penalty,
     boundary_complexity,
     input_difference,
+    isotropic_variation,
     l1,
     l2,
     parse_penalties,
@@ -62,9 +63,7 @@ def test_l1_and_l2_by_loops() -> None:
 
 
 def test_total_variation_by_loops() -> None:
-    for image, plain, round_ in zip(
-        IMAGES, penalty(total_variation()), penalty(total_variation(isotropic=True)), strict=True
-    ):
+    for image, plain, round_ in zip(IMAGES, penalty(total_variation()), penalty(isotropic_variation()), strict=True):
         straight = slanted = 0.0
         for c, y, x in pixels(image):
             down = (image[c, y + 1, x] - image[c, y, x]).item() if y + 1 < 7 else 0.0
@@ -79,8 +78,7 @@ def test_an_isotropic_variation_does_not_prefer_straight_edges() -> None:
     ramp = torch.arange(40.0) / 40
     straight, slanted = ramp.expand(1, 1, 40, 40), ((ramp[:, None] + ramp) / math.sqrt(2))[None, None]
     inner = (slice(None), slice(None), slice(0, 39), slice(0, 39))
-    for isotropic, ratio in ((False, math.sqrt(2)), (True, 1.0)):
-        variation = total_variation(isotropic=isotropic)
+    for variation, ratio in ((total_variation(), math.sqrt(2)), (isotropic_variation(), 1.0)):
         got = penalty(variation, slanted[inner]) / penalty(variation, straight[inner])
         assert got.item() == pytest.approx(ratio, rel=0.02)  # the rim has one neighbour
 
@@ -122,7 +120,7 @@ def test_input_difference_is_a_root_mean_square() -> None:
     assert gradient(input_difference(photo)).isfinite().all()
 
 
-@pytest.mark.parametrize("objective", [l1(), l2(), total_variation(), total_variation(isotropic=True), blur_penalty()])
+@pytest.mark.parametrize("objective", [l1(), l2(), total_variation(), isotropic_variation(), blur_penalty()])
 def test_sums_carry_published_weights_over_and_flat_grey_is_free_of_nan(objective: Objective) -> None:
     picture = torch.rand(1, 3, 16, 16)
     doubled = picture.repeat(1, 1, 2, 2)
@@ -148,7 +146,7 @@ def test_penalties_as_text() -> None:
     by_hand = -0.05 * l1() - 0.25 * total_variation() - 0.1 * blur_penalty()
     assert parse_penalties("l1:0.05 tv:0.25 blur:0.1") == by_hand
     assert parse_penalties(" isotropic-tv:2 l2:1 boundary:3") == (
-        -2 * total_variation(isotropic=True) - l2() - 3 * boundary_complexity()
+        -2 * isotropic_variation() - l2() - 3 * boundary_complexity()
     )
     assert parse_penalties("") == Objective(())
     for text, message in (
