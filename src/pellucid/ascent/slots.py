@@ -119,7 +119,7 @@ class Slots:
             self._objective = self._build_objective()
         with ExitStack() as rules:
             if (redirected := self._redirected_rows()).any():
-                rules.enter_context(RedirectedReLU(redirected.to(self.device)))
+                rules.enter_context(RedirectedReLU(redirected))
             activations = self.model.tap(self._in_range(shown), self._objective.taps).with_image(images)
         scores = self._objective(activations)
         gradients = self._gradients(scores)

@@ -7,7 +7,7 @@ scripted kernel, and `clamp(min=0)`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -102,15 +102,16 @@ class RedirectedReLU(TorchFunctionMode):
 
     For each rectifier and each image of `rows` (all when None): where the usual gradient is zero everywhere, the
     gradient passes instead, except where it would push a value that is off further down. Others keep the usual
-    gradient, bit for bit. Batches are told apart by the first axis; a rectifier that folds other things into it
-    (windows) keeps its usual gradient.
+    gradient, bit for bit, and cost nothing. Batches are told apart by the first axis; a rectifier that folds other
+    things into it (windows) keeps its usual gradient.
 
     Source: Lucid's `redirected_relu_grad` (Olah et al. 2017), there for all images at once.
     """
 
     def __init__(self, rows: Bool[Tensor, " b"] | None = None) -> None:
         super().__init__()
-        self.rows = rows
+        self.num_images = None if rows is None else len(rows)
+        self._places: list[int] | None = None if rows is None else rows.nonzero()[:, 0].tolist()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: Any = (), kwargs: Any = None
@@ -121,31 +122,52 @@ class RedirectedReLU(TorchFunctionMode):
         if bound is None:
             return func(*args, **kwargs)
         source = _argument(call, 0, "input")
-        folds = source.ndim == 0 or (self.rows is not None and source.shape[0] != len(self.rows))
+        folds = source.ndim == 0 or self.num_images not in (None, source.shape[0])
         if not source.requires_grad or folds:
             return func(*args, **kwargs)
-        return _Redirected.apply(source, self.rows, bound, _is_in_place(func, call))
+        places = range(len(source)) if self._places is None else self._places
+        return _Redirected.apply(source, places, bound, _is_in_place(func, call))
 
 
 class _Redirected(torch.autograd.Function):
+    """A rectifier, 0 to `bound`, whose gradient is redirected where it is blocked, for the images at `places`."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, rows: Tensor | None, bound: float, in_place: bool) -> Tensor:
-        ctx.save_for_backward((x <= 0) | (x >= bound), x < 0, x > bound)
-        ctx.rows = rows
+    def forward(ctx: Any, x: Tensor, places: Sequence[int], bound: float, in_place: bool) -> Tensor:
+        before = _rows(x, places)
         if in_place:
             ctx.mark_dirty(x)
-            return x.clamp_(0, bound)
-        return x.clamp(0, bound)
+        if bound == float("inf"):
+            result = x.relu_() if in_place else x.relu()
+        else:
+            result = x.clamp_(0, bound) if in_place else x.clamp(0, bound)
+        ctx.save_for_backward(result, before)
+        ctx.places, ctx.bound = places, bound
+        return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
-        clipped, below, above = ctx.saved_tensors
-        usual = gradient.masked_fill(clipped, 0)
-        blocked = usual.unsqueeze(-1).flatten(1).count_nonzero(1) == 0
-        if ctx.rows is not None:
-            blocked = blocked & ctx.rows
+        result, before = ctx.saved_tensors
+        # The usual kernel of each rectifier: for the neighbours all is as it is without redirection.
+        if ctx.bound == float("inf"):
+            usual = torch.ops.aten.threshold_backward(gradient, result, 0)
+        else:
+            usual = torch.ops.aten.hardtanh_backward(gradient, result, 0, ctx.bound)
+        own_usual = _rows(usual, ctx.places)
+        size, inner = own_usual.abs(), tuple(range(1, own_usual.ndim))
+        blocked = (size.sum(inner, keepdim=True) if inner else size) == 0
+        if usual.device.type == "cpu" and not blocked.any():  # elsewhere asking would stall the device
+            return usual, None, None, None
+        own = _rows(gradient, ctx.places)
         # The optimiser descends: a positive gradient lowers x. Passed: lifting what is off, lowering what is full.
-        redirected = gradient.masked_fill((below & (gradient > 0)) | (above & (gradient < 0)), 0)
-        pick = blocked.view(-1, *[1] * (gradient.ndim - 1))
-        return torch.where(pick, redirected, usual), None, None, None
+        down = ((before < 0) & (own > 0)) | ((before > ctx.bound) & (own < 0))
+        picked = torch.where(blocked, own.masked_fill(down, 0), own_usual)
+        for place, row in zip(ctx.places, picked, strict=True):
+            usual[place] = row
+        return usual, None, None, None
+
+
+def _rows(value: Tensor, places: Sequence[int]) -> Tensor:
+    """Some rows of a batch, as a copy; by slices, which a CPU copies six times as fast as an index picks them."""
+    return torch.stack([value[place] for place in places]) if places else value[:0].clone()
