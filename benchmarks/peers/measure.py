@@ -124,6 +124,7 @@ def _compared(
     curves = [ours["curves"][place] for place in places]
     matched = [nearest(curve, goal) for curve, goal in zip(curves, clean, strict=True)]
     equals = np.stack([kept[snapshot, place] for snapshot, place in zip(matched, places, strict=True)])
+    grey = judge.clean(np.full((len(units), 3, judge.size, judge.size), 0.5, dtype=np.float32), units)
     robust = judge.under_transforms(images, units, plan.draws)
     our_robust = judge.under_transforms(equals, units, plan.draws)
     rows = []
@@ -135,6 +136,7 @@ def _compared(
                 "unit": unit,
                 "seconds": times[i],
                 "clean": clean[i],
+                "grey": grey[i],
                 "our_steps": None if first is None else steps,
                 "our_seconds": steps * ours["seconds_per_image_step"],
                 "our_clean": ours["clean"][places[i]],

@@ -111,6 +111,10 @@ def _reach(results: Results) -> list[str]:
                 notes.append(f"- {name}: we did not reach {peer}'s activation of units {_names(missed)}.")
             if silent:
                 notes.append(f"- {name}: {peer}'s own pictures do not make units {_names(silent)} fire.")
+            if grey := [row for row in fired if row["clean"] <= row["grey"]]:
+                notes.append(
+                    f"- {name}: flat grey excites units {_names(grey)} at least as much as {peer}'s pictures do."
+                )
             if not fired:
                 continue
             table.append(
