@@ -95,9 +95,7 @@ class Model:
         self._forward, self._output, self._declared_axes = forward, output, dict(axes or {})
         self._layers_at: dict[tuple[int, int], dict[str, Layer]] = {}
         self._called: set[str] = set()  # modules that a forward has reached
-        self._module = private_copy(module, self.name)
-        if device is not None:
-            self._module.to(device)
+        self._module = private_copy(module, self.name).to(device)
         self._refresh()
         check_axes(self._declared_axes, self._modules_by_name, self.name)
 
