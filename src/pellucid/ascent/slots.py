@@ -21,10 +21,12 @@ from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import State, Status
 from pellucid.ascent.rescue import Rescue
 from pellucid.ascent.stopwatch import Stopwatch
+from pellucid.ascent.trial import prepared
 from pellucid.draws import Draws
 from pellucid.images.build import build_image
 from pellucid.models.gradients import RedirectedReLU
 from pellucid.models.model import Model, Precision
+from pellucid.models.taps import Tap
 from pellucid.objectives.objective import Objective, PerImage
 from pellucid.transforms.presets import parse
 
@@ -68,11 +70,12 @@ class _Slot:
 class Slots:
     """A batch of fixed shape that images enter and leave."""
 
-    def __init__(self, model: Model, recipe: Recipe, resolved: Resolved) -> None:
+    def __init__(self, model: Model, recipe: Recipe, resolved: Resolved, taps: Sequence[Tap]) -> None:
+        """`taps` are all that the jobs to come look at."""
         self.recipe, self.resolved = recipe, resolved
         self.device = torch.device(resolved.device)
         exact: Precision = "float64" if resolved.precision == "float64" else "float32"
-        self.model = model.at(device=self.device, precision=resolved.precision)
+        self.model = prepared(model, resolved.candidate, taps, self.device)
         self.exact_model = self.model if resolved.precision == exact else model.at(device=self.device, precision=exact)
         self.image = build_image(
             recipe.image,
@@ -98,6 +101,11 @@ class Slots:
     def free(self) -> list[int]:
         """Slots without an image."""
         return [row for row, slot in enumerate(self.slots) if slot is None]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """What is under way, in order."""
+        return sorted((slot.job for slot in self.slots if slot is not None), key=lambda job: job.index)
 
     @property
     def is_empty(self) -> bool:

@@ -276,8 +276,8 @@ class Model:
                 normalised = torch.addcmul(self._shift, images.to(self._scale), self._scale)
                 result = self._forward(self._module, normalised) if self._forward else self._module(normalised)
         except _CANNOT_RUN as error:
-            if isinstance(error, torch.cuda.OutOfMemoryError):
-                raise
+            if isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+                raise  # not the network's fault: the ascent goes on with fewer images at once
             h, w = images.shape[-2:]
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise ModelError(
