@@ -30,6 +30,7 @@ class Breach(NamedTuple):
 
 
 ASCENT, MODELS = "src/pellucid/ascent", "src/pellucid/models"
+OBJECTIVES, GROUPS = "src/pellucid/objectives", "tests/objectives/test_groups.py"
 LAWS, TAPS = "tests/ascent/test_laws.py", "tests/models/test_taps.py"
 BREACHES = [
     Breach(
@@ -66,6 +67,20 @@ BREACHES = [
         "own = Draws.from_keys([name]",
         'own = Draws.from_keys([f"{name} {row}"]',
         f"{LAWS}::test_batching_does_not_change_an_image",
+    ),
+    Breach(
+        "2 groups: images without a group are one",
+        f"{OBJECTIVES}/groups.py",
+        "        if group >= 0:\n",
+        "        if True:\n",
+        f"{GROUPS}::test_images_outside_the_group_are_untouched",
+    ),
+    Breach(
+        "2 groups: short groups filled up with another's image",
+        f"{OBJECTIVES}/groups.py",
+        "group + group[:1] * (longest",
+        "group + [0] * (longest",
+        f"{GROUPS}::test_images_outside_the_group_are_untouched",
     ),
     Breach(
         "3 leaks: working on the user's own module",

@@ -14,9 +14,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pellucid.ascent.plan import Plan
     from pellucid.ascent.progress import Progress
     from pellucid.ascent.recipe import Recipe
-    from pellucid.ascent.render import render, stream
+    from pellucid.ascent.render import plan, render, stream
     from pellucid.ascent.rendering import Rendering, Status
     from pellucid.errors import PellucidError
     from pellucid.models.ensemble import Ensemble
@@ -30,12 +31,14 @@ _HOMES = {
     "Ensemble": "pellucid.models.ensemble",
     "Model": "pellucid.models.model",
     "PellucidError": "pellucid.errors",
+    "Plan": "pellucid.ascent.plan",
     "Progress": "pellucid.ascent.progress",
     "Recipe": "pellucid.ascent.recipe",
     "Rendering": "pellucid.ascent.rendering",
     "Status": "pellucid.ascent.rendering",
     "Target": "pellucid.models.targets",
     "load": "pellucid.models.zoo",
+    "plan": "pellucid.ascent.render",
     "render": "pellucid.ascent.render",
     "stream": "pellucid.ascent.render",
 }
@@ -44,6 +47,7 @@ __all__ = [
     "Ensemble",
     "Model",
     "PellucidError",
+    "Plan",
     "Progress",
     "Recipe",
     "Rendering",
@@ -51,6 +55,7 @@ __all__ = [
     "Target",
     "__version__",
     "load",
+    "plan",
     "render",
     "stream",
 ]

@@ -10,6 +10,7 @@ from torch import nn
 
 import pellucid as pl
 from pellucid.ascent import rescue, slots
+from pellucid.ascent.plan import make_plan
 from pellucid.objectives.objective import Custom, Objective
 from pellucid.objectives.units import channel
 
@@ -83,9 +84,8 @@ def test_an_image_that_enters_a_running_batch_is_the_same(model: pl.Model) -> No
 
 def _with_early_ends(model: pl.Model, targets: list[str], ends: dict[str, int], batch: int) -> dict[str, torch.Tensor]:
     recipe = pl.Recipe.of(batch=batch, **QUICK)
-    from pellucid.ascent.plan import resolve
-
-    running = slots.Slots(model, recipe, resolve(recipe, model, len(targets)))
+    taps = channel("second", 0).taps
+    running = slots.Slots(model, recipe, make_plan(recipe, model, len(targets), taps).resolved, taps)
     waiting = [
         slots.Job(i, objective, f"seed 0 objective {objective.hash} member 0")
         for i, target in enumerate(targets)

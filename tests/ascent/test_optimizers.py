@@ -14,11 +14,11 @@ def test_adam_equals_torchs_for_every_row_with_its_own_step_count() -> None:
     optimizer = Adam([ours])
     rows = [start[i].clone().requires_grad_() for i in range(3)]
     theirs = [torch.optim.Adam([row], lr=0.1 * (i + 1)) for i, row in enumerate(rows)]
-    rates = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
-    for moving in (None, [0, 2], [1], None, [2]):
+    rates = [0.1, 0.2, 0.3]
+    for moving in ([0, 1, 2], [0, 2], [1], [0, 1, 2], [2]):
         gradients = torch.randn(3, 4, 5, dtype=torch.float64)
-        optimizer.step([gradients], rates, None if moving is None else torch.tensor(moving))
-        for i in range(3) if moving is None else moving:
+        optimizer.step([gradients], {i: rates[i] for i in moving})
+        for i in moving:
             rows[i].grad = gradients[i].clone()
             theirs[i].step()
     torch.testing.assert_close(ours, torch.stack([row.detach() for row in rows]), rtol=1e-12, atol=1e-12)
@@ -28,11 +28,11 @@ def test_a_reset_row_starts_afresh() -> None:
     values = torch.zeros(2, 3)
     for optimizer in (Adam([values]), Sgd([values])):
         values.zero_()
-        rates = torch.full((2,), 0.5)
+        rates = {0: 0.5, 1: 0.5}
         optimizer.step([torch.ones(2, 3)], rates)
         first = values.clone()
         optimizer.step([torch.ones(2, 3)], rates)
-        optimizer.reset_rows(torch.tensor([1]))
+        optimizer.reset_rows([1])
         values.zero_()
         optimizer.step([torch.ones(2, 3)], rates)
         torch.testing.assert_close(values[1], first[1])
@@ -42,5 +42,14 @@ def test_sgd_is_the_plain_step_without_momentum() -> None:
     values = torch.zeros(2, 3)
     optimizer = Sgd([values], momentum=0.0)
     for _ in range(2):
-        optimizer.step([torch.full((2, 3), 2.0)], torch.tensor([0.5, 0.25]))
+        optimizer.step([torch.full((2, 3), 2.0)], {0: 0.5, 1: 0.25})
     torch.testing.assert_close(values[:, 0], torch.tensor([-2.0, -1.0]))
+
+
+def test_the_memory_layout_of_a_gradient_changes_nothing() -> None:
+    gradient = torch.randn(2, 3, 4, 5)
+    for kind in (Adam, Sgd):
+        plain, last = torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4, 5)
+        kind([plain]).step([gradient], {0: 0.1, 1: 0.1})
+        kind([last]).step([gradient.contiguous(memory_format=torch.channels_last)], {0: 0.1, 1: 0.1})
+        assert torch.equal(plain, last)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.models.gradients import NonlinearityRecord, RedirectedReLU
+from pellucid.models.gradients import IdentityReLU, NonlinearityRecord, RedirectedReLU
 
 FORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "module": nn.ReLU(),
@@ -74,6 +74,20 @@ def test_redirected_relu6_also_lowers_what_is_full(form: Callable[[Tensor], Tens
         assert torch.equal(gradient(form, x, g), torch.tensor([[0.0, -2.0, 4.0, 0.0], [0.0, 0.0, -4.0, 0.0]]))
         assert torch.equal(form(x.clone()), x.clamp(0, 6))
     assert torch.equal(gradient(form, x, g), torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, -4.0, 0.0]]))
+
+
+@pytest.mark.parametrize("form", [*FORMS.values(), *FORMS6.values()])
+def test_the_identity_rule_passes_all_and_reverts(form: Callable[[Tensor], Tensor]) -> None:
+    x, g = X * 4, torch.randn(3, 4)
+    usual = gradient(form, x, g)
+    with IdentityReLU():
+        assert torch.equal(gradient(form, x, g), g)
+        assert torch.equal(form(x.clone().requires_grad_()), form(x.clone()))
+    with IdentityReLU(torch.tensor([False, True, False])):
+        found = gradient(form, x, g)
+    assert torch.equal(found, torch.stack([usual[0], g[1], usual[2]]))
+    assert torch.equal(gradient(form, x, g), usual)
+    assert not torch.equal(usual, g)
 
 
 def test_a_blocked_image_gets_a_gradient_and_its_neighbours_is_bitwise_unchanged() -> None:

@@ -24,6 +24,10 @@ SPAN = st.one_of(
 POSITION = st.one_of(
     st.builds(Position, st.sampled_from(["cls", "patch", "centre"])),
     st.builds(Position, st.just("rectangle"), SPAN, SPAN),
+    st.integers(1, 999).map(lambda count: Position("raster", count=count)),
+    st.one_of(st.sampled_from(["m.npy", "a b.npy", "x@c", '"q', "@4,7"]), st.text(min_size=1, max_size=6)).map(
+        lambda file: Position("mask", file=file)
+    ),
 )
 LAYER = st.one_of(
     st.sampled_from(["mixed4a", "Mixed4a", "relu#2", "a/layer4", "prob", "neg", "dir", "conv-1", "x-at-c", "1", "aux"]),
@@ -98,6 +102,10 @@ def test_slugs_stay_apart_over_a_dense_set_of_similar_targets() -> None:
         ("mixed4a:12@2:5,3:9", Term("unit", "mixed4a", 12, Position("rectangle", (2, 5), (3, 9)))),
         ("blocks.3:12@cls", Term("unit", "blocks.3", 12, Position("cls"))),
         ("blocks.3:12@patch", Term("unit", "blocks.3", 12, Position("patch"))),
+        ("mixed4a:12@raster:40", Term("unit", "mixed4a", 12, Position("raster", count=40))),
+        ("mixed4a:12@mask:my/m.npy", Term("unit", "mixed4a", 12, Position("mask", file="my/m.npy"))),
+        ('mixed4a:12@mask:"a b@c.npy"', Term("unit", "mixed4a", 12, Position("mask", file="a b@c.npy"))),
+        ("dir:mixed4a@x.npy@mask:m.npy", Term("dir", "mixed4a", None, Position("mask", file="m.npy"), name="x.npy")),
         ("mixed4a:3-17", Term("unit", "mixed4a", (3, 17))),
         ("mixed4a:*", Term("unit", "mixed4a", "*")),
         ("mixed4a", Term("layer", "mixed4a")),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pellucid.draws import Draws
+from pellucid.errors import RecipeError
 from pellucid.transforms.affine import Flip, Jitter, Rotate, Scale
 from pellucid.transforms.compose import FusedWarp, compose
 from pellucid.transforms.crops import Pad, RandomCrop
@@ -17,7 +18,9 @@ from pellucid.transforms.transform import Transform
 EVERYTHING = (
     "pad:6 jitter:4 scale:0.9..1.1/0.02 rotate:-10..10 shear:3 flip noise:0.1 blur:0.7 pad:3,reflect crop:24x30"
 )
-TEXTS = ["lucid", "slides", "jitter:8", "noise:0.2", "blur:1", "crop:9", "flip", EVERYTHING]
+COLOR = "brightness:1.3 contrast:0.7..1.4 saturation:1.5 hue:40"
+TEXTS = ["lucid", "slides", "maco", "jitter:8", "noise:0.2", "uniform:0.2", "blur:1", "crop:9", "flip", EVERYTHING]
+TEXTS += [COLOR, "brightness:2", "contrast:2", "saturation:2", "hue:90", "box:0.4,0.1,0.1,20 jitter:3 rotate:5"]
 
 
 def streams(count: int) -> Draws:
@@ -63,6 +66,19 @@ def test_a_broken_image_spares_its_neighbours(text: str) -> None:
     assert torch.equal(broken[0], clean[0])
     assert torch.equal(broken[2], clean[2])
     assert broken[1].isnan().any()
+
+
+def test_an_arrow_chains_and_fuses() -> None:
+    images, draws = torch.rand(2, 3, 16, 16), streams(2)
+    chained = Jitter(3) >> Rotate(5) >> parse("scale:1.1 noise:0.1") >> Flip()
+    assert chained == parse("jitter:3 rotate:5 scale:1.1 noise:0.1 flip")
+    assert kinds(*chained.transforms)[0] is FusedWarp
+    assert torch.equal(chained(images, draws), parse("jitter:3 rotate:5 scale:1.1 noise:0.1 flip")(images, draws))
+    brighter = (lambda images, draws: images + 1) >> Blur(1)
+    assert torch.allclose(brighter(images, draws), Blur(1)(images + 1, draws))
+    assert (parse("jitter:3", fill=1.0) >> Flip()).fill == 1
+    with pytest.raises(RecipeError, match=r"fill what lies outside with .* and .* cannot be joined"):
+        parse("jitter:3", fill=1.0) >> parse("flip")
 
 
 def test_none_is_the_very_same_tensor() -> None:

@@ -9,8 +9,10 @@ from torch import Tensor
 from pellucid.draws import Draws
 from pellucid.errors import RecipeError
 from pellucid.transforms.affine import Jitter, Rotate, Scale
+from pellucid.transforms.boxes import Box
 from pellucid.transforms.compose import compose
 from pellucid.transforms.crops import Pad
+from pellucid.transforms.pixelwise import UniformNoise
 from pellucid.transforms.presets import PRESETS, describe, parse, preset
 from pellucid.transforms.transform import Choice, Length, Range
 
@@ -34,6 +36,8 @@ def test_slides_are_the_slides() -> None:
         "pad:12 jitter:8 scale:0.9..1.1 rotate:-10..10 jitter:4 blur:0.5 noise:0.05 crop:48",
         "pad:3,reflect jitter:8@128 flip:0.5 shear:-5..10 crop:48x64",
         "rotate:1*5 scale:0.5,1,3*2 rotate:-1..1/0.25,7",
+        "brightness:0.5..2 contrast:0.8..1.2 saturation:0..1 hue:-20..20 uniform:0.1 gradnorm gradblur:1.5",
+        "box:0.25,0.1,0.15 box:0.3,0.0,0.0,64",
         *PRESETS,
     ],
 )
@@ -50,6 +54,13 @@ def test_text_round_trips(text: str) -> None:
 )
 def test_any_list_round_trips(values: tuple[float, ...]) -> None:
     assert parse(describe(Rotate(values))).transforms == (Rotate(Choice(values)),)
+
+
+def test_maco_is_the_papers() -> None:
+    box, noise = preset("maco").transforms
+    assert box == Box(0.25, 0.1, 0.15)
+    assert noise == UniformNoise(0.1)
+    assert parse("box:0.25").transforms == (Box(0.25, 0.1, 0.15),)
 
 
 def test_presets_and_words_mix() -> None:
@@ -71,7 +82,7 @@ def test_the_fill_reaches_every_stage() -> None:
     [
         ("jiter:8", "no transform 'jiter'. Did you mean 'jitter'"),
         ("lucyd", "no transform 'lucyd'. Did you mean 'lucid'"),
-        ("swirl:3", "Possible: pad, jitter, .*; presets: lucid, slides, none"),
+        ("swirl:3", "Possible: pad, jitter, .*; presets: lucid, slides, maco, none"),
         ("jitter", "transform 'jitter' needs a value, as in jitter:8"),
         ("jitter:", "needs a value"),
         ("jitter:0.5", r"transform 'jitter:0.5' cannot be read. Write it as in jitter:8 \(whole pixels\)"),
@@ -90,6 +101,18 @@ def test_the_fill_reaches_every_stage() -> None:
         ("crop:0", "a crop of 0 x 0 px is empty"),
         ("noise:-1", "noise of standard deviation -1 is not possible"),
         ("flip:2", "flip with probability 2"),
+        ("brightness:0.5", "brightness by 0.5 is not possible. Give 1 or more times"),
+        ("contrast:-1..1", "contrast by -1 is not possible. Give factors of 0 or more"),
+        ("hue:-5", "hue by -5 is not possible"),
+        ("uniform:-1", "noise up to -1 is not possible"),
+        ("box:2", "a box of 2 of the picture is not possible. Give 0.05 to 1"),
+        ("box:0.2,-1", "a box cannot spread by -1"),
+        ("box:0.2,0.1,0.1,0", "a box of 0 px is empty"),
+        ("box:1,1,1,1,1", "cannot be read. Write it as in box:0.25"),
+        ("box:1,1,1,half", "cannot be read. Write it as in box:0.25"),
+        ("gradnorm:2", "transform 'gradnorm' has no value"),
+        ("gradblur", "needs a value, as in gradblur:1"),
+        ("gradblur:-1", "a gradient blurred by -1 px is not possible"),
     ],
 )
 def test_what_cannot_be_read_is_refused(text: str, message: str) -> None:

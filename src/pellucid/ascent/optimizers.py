@@ -1,17 +1,19 @@
 """Optimisers whose every state is per image: its own moments, its own step count, its own rate.
 
 `torch.optim.Adam` keeps one step count per tensor, so an image that enters a running batch would get another image's
-bias correction. These take `rows`, the images that move this time, and leave the others as they are.
+bias correction. These give torch's fused updates one tensor per image, and move only the images that are to move.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 __all__ = ["Adam", "Optimizer", "Sgd", "build_optimizer"]
 
@@ -20,22 +22,34 @@ class Optimizer(ABC):
     """Descends, row by row. Parameters `[b, ...]`; row i belongs to image i."""
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
-        self.parameters = list(parameters)
+        self._parameters = _by_row(parameters)
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor], rates: Mapping[int, float]) -> None:
+        """Move the images that have a rate against their gradients `[b, ...]`; the others stay as they are."""
+        rows_of: dict[float, list[int]] = defaultdict(list)
+        for row, rate in rates.items():
+            rows_of[rate].append(row)
+        # The fused update reads memory in order, whatever the strides: a channels-last gradient would be scrambled.
+        by_row = _by_row([gradient.contiguous() for gradient in gradients])
+        for rate, rows in rows_of.items():
+            self._move(rows, [gradient for row in rows for gradient in by_row[row]], rate)
 
     @abstractmethod
-    def step(
-        self, gradients: Sequence[Tensor], rates: Float[Tensor, " b"], rows: Int64[Tensor, " m"] | None = None
-    ) -> None:
-        """Move the images `rows` (all when None) against their gradients, each by its own rate."""
+    def _move(self, rows: Sequence[int], gradients: list[Tensor], rate: float) -> None:
+        """Move some images by one rate; `gradients` holds all of the first image's, then all of the second's, …"""
 
     @abstractmethod
-    def reset_rows(self, rows: Int64[Tensor, " m"]) -> None:
+    def reset_rows(self, rows: Sequence[int]) -> None:
         """Forget all about these images."""
 
+    def _picked(self, of_rows: Sequence[Sequence[Tensor]], rows: Sequence[int]) -> list[Tensor]:
+        return [tensor for row in rows for tensor in of_rows[row]]
 
-def _per_row(values: Tensor, like: Tensor) -> Tensor:
-    """`[b]` shaped so that it multiplies `[b, ...]` row by row."""
-    return values.to(like.dtype).view(-1, *[1] * (like.ndim - 1))
+
+def _by_row(tensors: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    """The rows of `[b, ...]` tensors: for each image its own, as views."""
+    return list(zip(*(tensor.unbind() for tensor in tensors), strict=True))
 
 
 class Adam(Optimizer):
@@ -50,42 +64,34 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(parameters)
         self.betas, self.epsilon = betas, epsilon
-        self.moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.parameters]
-        self.counts = torch.zeros(len(self.parameters[0]), dtype=torch.int64, device=self.parameters[0].device)
+        self._means = _by_row([torch.zeros_like(p) for p in parameters])
+        self._squares = _by_row([torch.zeros_like(p) for p in parameters])
+        self._counts = _by_row([torch.zeros(len(p), device=p.device) for p in parameters])
+
+    def _move(self, rows: Sequence[int], gradients: list[Tensor], rate: float) -> None:
+        adam(
+            self._picked(self._parameters, rows),
+            gradients,
+            self._picked(self._means, rows),
+            self._picked(self._squares, rows),
+            [],
+            self._picked(self._counts, rows),
+            fused=True,  # one pass over memory instead of seven
+            amsgrad=False,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            lr=rate,
+            weight_decay=0.0,
+            eps=self.epsilon,
+            maximize=False,
+        )
 
     @torch.no_grad()
-    def step(
-        self, gradients: Sequence[Tensor], rates: Float[Tensor, " b"], rows: Int64[Tensor, " m"] | None = None
-    ) -> None:
-        """One bias-corrected step."""
-        first, second = self.betas
-        if rows is None:
-            self.counts += 1
-        else:
-            self.counts[rows] += 1
-        counts = self.counts if rows is None else self.counts[rows]
-        rates = rates if rows is None else rates[rows]
-        first_scale = rates / (1 - first ** counts.double())
-        second_scale = (1 - second ** counts.double()).sqrt()
-        for parameter, gradient, (mean, square) in zip(self.parameters, gradients, self.moments, strict=True):
-            if rows is None:
-                g, m, v, p = gradient, mean, square, parameter
-            else:  # copies, written back below
-                g, m, v, p = gradient[rows], mean[rows], square[rows], parameter[rows]
-            m.mul_(first).add_(g, alpha=1 - first)
-            v.mul_(second).addcmul_(g, g, value=1 - second)
-            # p -= rate / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps), with both corrections moved to the rate
-            denominator = v.sqrt().add_(_per_row(self.epsilon * second_scale, v))
-            p.addcdiv_(m * _per_row(-first_scale * second_scale, m), denominator)
-            if rows is not None:
-                mean[rows], square[rows], parameter[rows] = m, v, p
-
-    @torch.no_grad()
-    def reset_rows(self, rows: Int64[Tensor, " m"]) -> None:
+    def reset_rows(self, rows: Sequence[int]) -> None:
         """Zero moments and step counts."""
-        self.counts[rows] = 0
-        for mean, square in self.moments:
-            mean[rows], square[rows] = 0, 0
+        for states in (self._means, self._squares, self._counts):
+            for state in self._picked(states, rows):
+                state.zero_()
 
 
 class Sgd(Optimizer):
@@ -94,23 +100,27 @@ class Sgd(Optimizer):
     def __init__(self, parameters: Sequence[Tensor], *, momentum: float = 0.9) -> None:
         super().__init__(parameters)
         self.momentum = momentum
-        self.velocities = [torch.zeros_like(p) for p in self.parameters]
+        self._velocities = _by_row([torch.zeros_like(p) for p in parameters])
+
+    def _move(self, rows: Sequence[int], gradients: list[Tensor], rate: float) -> None:
+        sgd(
+            self._picked(self._parameters, rows),
+            gradients,
+            list(self._picked(self._velocities, rows)),
+            foreach=True,
+            weight_decay=0.0,
+            momentum=self.momentum,
+            lr=rate,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
 
     @torch.no_grad()
-    def step(
-        self, gradients: Sequence[Tensor], rates: Float[Tensor, " b"], rows: Int64[Tensor, " m"] | None = None
-    ) -> None:
-        """One step along the velocity."""
-        moving = torch.arange(len(self.parameters[0]), device=rates.device) if rows is None else rows
-        for parameter, gradient, velocity in zip(self.parameters, gradients, self.velocities, strict=True):
-            velocity[moving] = velocity[moving] * self.momentum + gradient[moving]
-            parameter[moving] -= velocity[moving] * _per_row(rates[moving], velocity)
-
-    @torch.no_grad()
-    def reset_rows(self, rows: Int64[Tensor, " m"]) -> None:
+    def reset_rows(self, rows: Sequence[int]) -> None:
         """Zero velocities."""
-        for velocity in self.velocities:
-            velocity[rows] = 0
+        for velocity in self._picked(self._velocities, rows):
+            velocity.zero_()
 
 
 def build_optimizer(name: str, parameters: Sequence[Tensor]) -> Optimizer:

@@ -29,6 +29,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adam", "sgd"),
     "schedule": ("constant", "linear", "cosine"),
     "precision": ("auto", "float32", "bfloat16", "float16", "float64"),
+    "layout": ("auto", "channels_last", "contiguous"),
 }
 
 
@@ -62,6 +63,9 @@ class Recipe:
     plateau_gain: float = _setting(0.01, "relative gain in score that still counts as progress")
     rescue: bool = _setting(True, "wake images that get no gradient (redirected ReLU, pre-activation, other starts)")
     precision: str = _setting("auto", "auto, float32, bfloat16, float16 or float64")
+    layout: str = _setting("auto", "order of maps in memory: auto, channels_last or contiguous")
+    fold: bool = _setting(True, "fold batch norms into the convolutions before them, where that is exact")
+    trial: bool = _setting(True, "before a long run, measure which precision, layout and batch are fastest here")
     batch: int = _setting(0, "images optimised at once (0: chosen)")
     device: str = _setting("auto", "auto, cpu, cuda, cuda:1, mps")
 

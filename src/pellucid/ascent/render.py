@@ -6,13 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pellucid.ascent.plan import Resolved, resolve
+from pellucid.ascent.memory import is_out_of_memory, kept_memory
+from pellucid.ascent.plan import Plan, make_plan
 from pellucid.ascent.progress import Progress, progress_bar
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import Rendering
@@ -24,7 +26,7 @@ from pellucid.models.targets import Target
 from pellucid.objectives.from_target import expand_targets, objective_of
 from pellucid.objectives.objective import Objective
 
-__all__ = ["TargetLike", "render", "stream"]
+__all__ = ["TargetLike", "plan", "render", "stream"]
 
 TargetLike = str | Target | Objective
 
@@ -77,6 +79,17 @@ def stream(
     return (run.rendering([finished]) for finished in run)
 
 
+def plan(
+    model: Model,
+    targets: TargetLike | Sequence[TargetLike],
+    *,
+    recipe: Recipe | Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Plan:
+    """What `render` would do with the same arguments: device, precision, layout, batch, and why. Renders nothing."""
+    return _Run(model, targets, recipe, None, None, settings).plan
+
+
 class _Run:
     """One call of `render` or `stream`: everything is checked when it is built, before the first step."""
 
@@ -105,20 +118,24 @@ class _Run:
             key = f"seed {self.recipe.seed} objective {objective.hash} member {seen[objective.hash]}"
             seen[objective.hash] += 1
             self.jobs.append(Job(index, objective, key, start))
-        self.resolved: Resolved = resolve(self.recipe, model, len(self.jobs))
-        self.slots = Slots(model, self.recipe, self.resolved)
+        self.taps = tuple(dict.fromkeys(tap for objective in objectives for tap in objective.taps))
+        self.plan = make_plan(self.recipe, model, len(self.jobs), self.taps)
+        self.resolved = self.plan.resolved
 
     def __iter__(self) -> Iterator[Finished]:
         """Continuous batching: what has finished leaves, and the next job takes its slot."""
+        with kept_memory():
+            yield from self._finish(list(reversed(self.jobs)))
+
+    def _finish(self, waiting: list[Job]) -> Iterator[Finished]:
         began, done, image_steps = time.perf_counter(), 0, 0
-        waiting = list(reversed(self.jobs))
-        slots = self.slots
+        slots = Slots(self.model, self.recipe, self.resolved, self.taps)
         while waiting or not slots.is_empty:
             entering = [waiting.pop() for _ in range(min(len(slots.free), len(waiting)))]
-            if entering:
-                slots.enter(entering)
-            stopped = False
+            stopped = out_of_memory = False
             try:
+                if entering:
+                    slots.enter(entering)
                 slots.step()
                 image_steps += sum(slot is not None for slot in slots.slots)
                 total = self.recipe.steps * len(self.jobs)
@@ -129,6 +146,16 @@ class _Run:
                 stopped = self.callback is not None and self.callback(progress) is True
             except KeyboardInterrupt:
                 stopped = True
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or slots.resolved.batch == 1:
+                    raise
+                out_of_memory = True  # handled below, where the error no longer holds on to tensors
+            if out_of_memory:
+                # Half as many at once. Those under way begin again, from the same start: the same pictures.
+                waiting += reversed(slots.jobs)
+                half = replace(slots.resolved, batch=slots.resolved.batch // 2)
+                slots = Slots(self.model, self.recipe, half, self.taps)
+                continue
             if stopped:
                 slots.end("interrupted")
                 waiting.clear()

@@ -20,10 +20,13 @@ from pellucid.ascent.plan import Resolved
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import State, Status
 from pellucid.ascent.rescue import Rescue
+from pellucid.ascent.stopwatch import Stopwatch
+from pellucid.ascent.trial import prepared
 from pellucid.draws import Draws
 from pellucid.images.build import build_image
 from pellucid.models.gradients import RedirectedReLU
 from pellucid.models.model import Model, Precision
+from pellucid.models.taps import Tap
 from pellucid.objectives.objective import Objective, PerImage
 from pellucid.transforms.presets import parse
 
@@ -67,11 +70,12 @@ class _Slot:
 class Slots:
     """A batch of fixed shape that images enter and leave."""
 
-    def __init__(self, model: Model, recipe: Recipe, resolved: Resolved) -> None:
+    def __init__(self, model: Model, recipe: Recipe, resolved: Resolved, taps: Sequence[Tap]) -> None:
+        """`taps` are all that the jobs to come look at."""
         self.recipe, self.resolved = recipe, resolved
         self.device = torch.device(resolved.device)
         exact: Precision = "float64" if resolved.precision == "float64" else "float32"
-        self.model = model.at(device=self.device, precision=resolved.precision)
+        self.model = prepared(model, resolved.candidate, taps, self.device)
         self.exact_model = self.model if resolved.precision == exact else model.at(device=self.device, precision=exact)
         self.image = build_image(
             recipe.image,
@@ -88,6 +92,7 @@ class Slots:
         self.parameters = list(self.image.parameters())
         self.optimizer = build_optimizer(recipe.optimizer, [p.data for p in self.parameters])
         self.transform = parse(recipe.transforms)
+        self.watch = Stopwatch(self.device)
         self.slots: list[_Slot | None] = [None] * resolved.batch
         self.draws = Draws.from_keys(["empty"] * resolved.batch)  # on the CPU: tiny, and nothing to launch or wait for
         self._objective: PerImage | None = None  # built anew when an image enters, leaves or climbs a rung
@@ -96,6 +101,11 @@ class Slots:
     def free(self) -> list[int]:
         """Slots without an image."""
         return [row for row, slot in enumerate(self.slots) if slot is None]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """What is under way, in order."""
+        return sorted((slot.job for slot in self.slots if slot is not None), key=lambda job: job.index)
 
     @property
     def is_empty(self) -> bool:
@@ -111,20 +121,41 @@ class Slots:
 
     def step(self) -> None:
         """One step of ascent for every image under way."""
-        images = self.image()
-        self._keep_snapshots(images)
-        steps = torch.tensor([slot.step if slot else 0 for slot in self.slots])
-        shown = self.transform(images, self.draws.child("transform").at(steps))
+        # The gradient is taken back part by part: each part's time can be told, and none holds on to another's tensors.
+        with self.watch.time("image"):
+            images = self.image()
+            canvas = images.detach().requires_grad_()
+            self._keep_snapshots(canvas)
+        with self.watch.time("transforms"):
+            steps = torch.tensor([slot.step if slot else 0 for slot in self.slots])
+            shown = self.transform(canvas, self.draws.child("transform").at(steps))
+        with self.watch.time("network"):
+            scores, to_shown, to_canvas = self._scored(shown.detach().requires_grad_(), canvas)
+        with self.watch.time("transforms"):
+            (gradient,) = torch.autograd.grad(shown, canvas, to_shown)
+            gradient = gradient if to_canvas is None else gradient + to_canvas
+        with self.watch.time("image"):
+            gradients = torch.autograd.grad(images, self.parameters, gradient)
+        with self.watch.time("optimizer"):
+            sizes = [torch.linalg.vector_norm(gradient.flatten(1), float("inf"), dim=1) for gradient in gradients]
+            peaks = torch.stack(sizes).amax(0)
+            self._move(scores.cpu().tolist(), peaks.cpu().tolist(), gradients)
+
+    def _scored(self, shown: Tensor, canvas: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Scores [b], and the gradients of minus their sum: by what the network sees, and by the untransformed picture
+        where an objective looks at it."""
         if self._objective is None:
             self._objective = self._build_objective()
         with ExitStack() as rules:
             if (redirected := self._redirected_rows()).any():
-                rules.enter_context(RedirectedReLU(redirected.to(self.device)))
-            activations = self.model.tap(self._in_range(shown), self._objective.taps).with_image(images)
+                rules.enter_context(RedirectedReLU(redirected))
+            activations = self.model.tap(self._in_range(shown), self._objective.taps).with_image(canvas)
         scores = self._objective(activations)
-        gradients = self._gradients(scores)
-        peaks = torch.stack([gradient.flatten(1).abs().amax(1) for gradient in gradients]).amax(0)
-        self._move(scores.detach().cpu().tolist(), peaks.cpu().tolist(), gradients)
+        if not scores.requires_grad:  # nothing depends on the picture
+            return scores, torch.zeros_like(shown), None
+        gradients: tuple[Tensor | None, ...] = torch.autograd.grad(-scores.sum(), [shown, canvas], allow_unused=True)
+        to_shown, to_canvas = gradients
+        return scores.detach(), torch.zeros_like(shown) if to_shown is None else to_shown, to_canvas
 
     def end(self, state: State) -> None:
         """End every image under way, as it is."""
@@ -178,7 +209,7 @@ class Slots:
                 for parameter in self.parameters:
                     parameter[row] *= 2.0**slot.restarts
         self.draws = Draws(keys)
-        self.optimizer.reset_rows(torch.tensor(rows, dtype=torch.int64, device=self.device))
+        self.optimizer.reset_rows(rows)
         self._objective = None
 
     def _build_objective(self) -> PerImage:
@@ -193,18 +224,12 @@ class Slots:
         low, high = self.model.value_range
         return images if (low, high) == (0.0, 1.0) else low + images * (high - low)
 
-    def _gradients(self, scores: Tensor) -> list[Tensor]:
-        """Of minus the sum of scores: each image's gradient is its own. Zero where nothing depends on the image."""
-        if not scores.requires_grad:
-            return [torch.zeros_like(parameter) for parameter in self.parameters]
-        return list(torch.autograd.grad(-scores.sum(), self.parameters, materialize_grads=True))
-
     def _keep_snapshots(self, images: Tensor) -> None:
         for row, slot in enumerate(self.slots):
             if slot is not None and slot.step in self.recipe.snapshots:
-                slot.snapshots[slot.step] = self._in_range(images[row].detach()).float().cpu()
+                slot.snapshots[slot.step] = self._in_range(images[row].detach()).float().cpu().clone()
 
-    def _move(self, scores: list[float], peaks: list[float], gradients: list[Tensor]) -> None:
+    def _move(self, scores: list[float], peaks: list[float], gradients: Sequence[Tensor]) -> None:
         """Judge every image by its score and its largest gradient; move those that can."""
         moving, restarting = [], []
         for row, slot in enumerate(self.slots):
@@ -231,12 +256,11 @@ class Slots:
         if restarting:
             self._start(restarting)
 
-    def _update(self, moving: list[int], gradients: list[Tensor]) -> None:
+    def _update(self, moving: list[int], gradients: Sequence[Tensor]) -> None:
         if not moving:
             return
-        rates = torch.tensor([self._rate(slot.step) if slot else 0.0 for slot in self.slots], device=self.device)
-        rows = None if len(moving) == len(self.slots) else torch.tensor(moving, device=self.device)
-        self.optimizer.step(gradients, rates, rows)
+        rates = {row: self._rate(slot.step) for row in moving if (slot := self.slots[row]) is not None}
+        self.optimizer.step(gradients, rates)
         self.image.project()
 
     def _rate(self, step: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -78,7 +79,7 @@ class Fourier(LinearImage):
         # Colours are mixed in the spectrum (the map is linear), where the offset costs nothing.
         waves = (parameter * self._scale).flatten(2)
         spectrum = self._colored(waves, self._spectral_offset).view_as(parameter)
-        latents: Tensor = torch.fft.irfft2(torch.view_as_complex(spectrum), s=self.size, norm="ortho")
+        latents: Tensor = _Picture.apply(torch.view_as_complex(spectrum), self.size[1])
         return latents
 
     def _encoded(self, latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w2 2"]:
@@ -96,3 +97,37 @@ class Fourier(LinearImage):
             color=self.color,
             dtype=self.parameter.dtype,
         )
+
+
+class _Picture(torch.autograd.Function):
+    """`irfft2(spectrum, s=(h, width), norm="ortho")`, with one transform less of copying each way.
+
+    Forward one axis after the other: a transform of both copies its input first. Backward both at once, which is
+    faster there: a wave that stands for itself and its mirror image counts twice.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(spectrum: Tensor, width: int) -> Tensor:
+        columns = torch.fft.ifft(spectrum, dim=-2, norm="ortho")
+        picture: Tensor = torch.fft.irfft(columns, n=width, norm="ortho")
+        return picture
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Any) -> None:
+        """Only the width is needed: the map is linear."""
+        ctx.width = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        spectrum = torch.fft.rfft2(gradients[0], norm="ortho")
+        twice = torch.full((spectrum.shape[-1],), 2.0, dtype=gradients[0].dtype, device=spectrum.device)
+        twice[0] = 1
+        if ctx.width % 2 == 0:
+            twice[-1] = 1
+        return spectrum * twice, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return _Picture.forward(tangents[0], ctx.width)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pellucid.errors import TargetError, did_you_mean
+from pellucid.errors import ModelError, TargetError, did_you_mean
 
-__all__ = ["find_class"]
+__all__ = ["class_index", "find_class"]
 
 
 def find_class(name: str, classes: Sequence[str], model_name: str) -> int:
@@ -33,3 +33,21 @@ def find_class(name: str, classes: Sequence[str], model_name: str) -> int:
         raise TargetError(f"class {name!r} of {model_name} could be {options}: give the whole name or its index")
     hint = did_you_mean(wanted, dict.fromkeys(part for parts in synonyms for part in parts))
     raise TargetError(f"no class {name!r} in {model_name}.{hint}")
+
+
+def class_index(name: str, classes: Sequence[str] | None, count: int, model_name: str) -> int:
+    """The output that a class name or index stands for, among `count`.
+
+    Raises:
+        TargetError: no class, or several, fit.
+        ModelError: the names are not as many as the outputs.
+    """
+    if name.isdecimal():
+        if int(name) >= count:
+            raise TargetError(f"class {name} is out of range: {model_name} has {count} classes, 0 to {count - 1}")
+        return int(name)
+    if classes is None:
+        raise TargetError(f"{model_name} has no class names; give an index, 0 to {count - 1}, instead of {name!r}")
+    if len(classes) != count:
+        raise ModelError(f"{model_name} has {count} outputs, but {len(classes)} class names were given")
+    return find_class(name, classes, model_name)

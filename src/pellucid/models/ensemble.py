@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from pellucid.errors import ModelError, TargetError, did_you_mean
 from pellucid.models.layers import OUTPUT, Layer
 from pellucid.models.model import Model, Precision
+from pellucid.models.private_copy import Layout
 from pellucid.models.taps import Activations, Tap
 
 __all__ = ["Ensemble"]
@@ -49,12 +50,25 @@ class Ensemble(Model):
         self.size, self.channels, self.value_range = first.size, first.channels, first.value_range
         self.mean, self.std = first.mean, first.std
         self.classes = None
-        self.precision = first.precision
+        self.precision, self.layout = first.precision, first.layout
+        self.num_folded = sum(member.num_folded for member in alike.values())
         self.device = first.device
 
-    def at(self, *, device: torch.device | str | None = None, precision: Precision = "float32") -> Ensemble:
-        """The same ensemble with every member on another device or at another precision."""
-        return Ensemble(**{k: member.at(device=device, precision=precision) for k, member in self.members.items()})
+    def at(
+        self,
+        *,
+        device: torch.device | str | None = None,
+        precision: Precision = "float32",
+        layout: Layout = "channels_last",
+    ) -> Ensemble:
+        """The same ensemble with every member on another device, at another precision or memory layout."""
+        members = {k: m.at(device=device, precision=precision, layout=layout) for k, m in self.members.items()}
+        return Ensemble(**members)
+
+    def folded(self, kept: Iterable[str] = ()) -> Ensemble:
+        """The same ensemble with the batch norms of every member folded, where that is exact."""
+        own = {prefix: [n.partition("/")[2] for n in kept if n.startswith(f"{prefix}/")] for prefix in self.members}
+        return Ensemble(**{prefix: member.folded(own[prefix]) for prefix, member in self.members.items()})
 
     @property
     def weights_hash(self) -> str:

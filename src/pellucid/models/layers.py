@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 
-from pellucid.errors import ModelError
+from pellucid.errors import ModelError, did_you_mean
 
-__all__ = ["OUTPUT", "Axes", "Layer", "call_name", "layers_of_calls", "normalise_axes"]
+__all__ = ["OUTPUT", "Axes", "Layer", "call_name", "check_axes", "layers_of_calls", "normalise_axes"]
 
 Axes = Literal["bchw", "bhwc", "bnc", "bcn", "bc"]
 
@@ -73,6 +73,20 @@ def call_name(module_name: str, call: int) -> str:
     `output` alone stands for what the network returns, so a module of that name is `output#1`.
     """
     return module_name if call == 1 and module_name != OUTPUT else f"{module_name}#{call}"
+
+
+def check_axes(declared: Mapping[str, str], modules: Mapping[str, nn.Module], model_name: str) -> None:
+    """Refuse axes declared for modules that are not there, or of no known order.
+
+    Raises:
+        ModelError: with the nearest names.
+    """
+    for layer, axes in declared.items():
+        if axes not in get_args(Axes):
+            raise ModelError(f"no axes {axes!r} (for {layer!r}). There are: {', '.join(get_args(Axes))}.")
+        if (module_name := layer.partition("#")[0]) not in modules:
+            hint = did_you_mean(module_name, modules)
+            raise ModelError(f"axes are given for {layer!r}, which {model_name} does not have.{hint}")
 
 
 def normalise_axes(value: Tensor, axes: Axes) -> Tensor:

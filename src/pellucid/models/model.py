@@ -6,16 +6,17 @@ import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError, TargetError, did_you_mean
-from pellucid.models.class_names import find_class
-from pellucid.models.layers import OUTPUT, Axes, Layer, layers_of_calls
-from pellucid.models.private_copy import hash_of_weights, private_copy
+from pellucid.models.class_names import class_index
+from pellucid.models.folding import fold_batch_norms
+from pellucid.models.layers import OUTPUT, Axes, Layer, check_axes, layers_of_calls
+from pellucid.models.private_copy import Layout, cast_copy, hash_of_weights, private_copy
 from pellucid.models.results import OutputChoice, output_of
 from pellucid.models.taps import Activations, Tap, copy_without_taps, record_calls, tapped_forward
 
@@ -78,6 +79,8 @@ class Model:
         self.value_range = (float(value_range[0]), float(value_range[1]))
         self.classes = tuple(classes) if classes is not None else None
         self.precision: Precision = "float32"
+        self.layout: Layout = "channels_last"
+        self.num_folded = 0
         for label, values in (("mean", self.mean), ("std", self.std)):
             if values and len(values) != self.channels:
                 raise ModelError(f"{label} has {len(values)} values, but {self.name} has {self.channels} channels")
@@ -92,11 +95,9 @@ class Model:
         self._forward, self._output, self._declared_axes = forward, output, dict(axes or {})
         self._layers_at: dict[tuple[int, int], dict[str, Layer]] = {}
         self._called: set[str] = set()  # modules that a forward has reached
-        self._module = private_copy(module, self.name)
-        if device is not None:
-            self._module.to(device)
+        self._module = private_copy(module, self.name).to(device)
         self._refresh()
-        self._check_declared_axes()
+        check_axes(self._declared_axes, self._modules_by_name, self.name)
 
     def _refresh(self) -> None:
         """Derive what follows from the private module: its device, the modules by name, the normalisation."""
@@ -104,23 +105,22 @@ class Model:
         self.device = tensors[0].device if tensors else torch.device("cpu")
         self._modules_by_name = {name: module for name, module in self._module.named_modules() if name}
         dtype = torch.float64 if self.precision == "float64" else torch.float32
-        self._mean = torch.tensor(self.mean, device=self.device, dtype=dtype).view(-1, 1, 1)
-        self._std = torch.tensor(self.std, device=self.device, dtype=dtype).view(-1, 1, 1)
-
-    def _check_declared_axes(self) -> None:
-        for layer, axes in self._declared_axes.items():
-            if axes not in get_args(Axes):
-                raise ModelError(f"no axes {axes!r} (for {layer!r}). There are: {', '.join(get_args(Axes))}.")
-            if (module_name := layer.partition("#")[0]) not in self._modules_by_name:
-                hint = did_you_mean(module_name, self._modules_by_name)
-                raise ModelError(f"axes are given for {layer!r}, which {self.name} does not have.{hint}")
+        mean, std = (torch.tensor(v, device=self.device, dtype=torch.float64) for v in (self.mean, self.std))
+        # (x - mean) / std as x * scale + shift: one pass over the pixels, and no division.
+        self._scale, self._shift = ((v.to(dtype).view(-1, 1, 1)) for v in (1 / std, -mean / std))
 
     def __repr__(self) -> str:
         h, w = self.size
         return f"<Model {self.name}: {self.channels} x {h} x {w} px, {self.precision} on {self.device}>"
 
-    def at(self, *, device: torch.device | str | None = None, precision: Precision = "float32") -> Model:
-        """The same network on another device or at another precision, as a copy of its own.
+    def at(
+        self,
+        *,
+        device: torch.device | str | None = None,
+        precision: Precision = "float32",
+        layout: Layout = "channels_last",
+    ) -> Model:
+        """The same network on another device, at another precision or memory layout, as a copy of its own.
 
         Below float32, convolution and linear weights are cast and the forward runs under autocast.
 
@@ -130,18 +130,27 @@ class Model:
         if precision not in _DTYPES:
             raise ModelError(f"no precision {precision!r}. There are: {', '.join(_DTYPES)}.")
         other = copy.copy(self)
-        other._module = copy_without_taps(self._module)
-        other.precision = precision
+        other._module = cast_copy(self._module, device, _DTYPES[precision], layout)
+        other.precision, other.layout = precision, layout
         other._layers_at = dict(self._layers_at)
-        if device is not None:
-            other._module.to(device)
-        other._module.to(torch.float64 if precision == "float64" else torch.float32)
-        for module in other._module.modules():
-            if precision in ("bfloat16", "float16") and isinstance(module, (nn.Conv2d, nn.Linear)):
-                module.to(_DTYPES[precision])  # cast once here, instead of by autocast at every step
-            if isinstance(module, nn.Conv2d):
-                module.to(memory_format=torch.channels_last)
         other.__dict__["weights_hash"] = self.weights_hash  # the identity of a network is that of its original weights
+        other._refresh()
+        return other
+
+    def folded(self, kept: Iterable[str] = ()) -> Model:
+        """The same network with `num_folded` batch norms folded into the convolutions before them, where it is exact.
+
+        Such a convolution then gives what its batch norm did: name those that are to be tapped in `kept`.
+        """
+        other = copy.copy(self)
+        other._module = copy_without_taps(self._module)
+        other._layers_at = {self.size: self.layers}
+        other._refresh()
+        probe = torch.zeros(1, self.channels, *self.size, device=self.device, dtype=self._scale.dtype)
+        names = {name.partition("#")[0] for name in kept}
+        with torch.no_grad():
+            other.num_folded = fold_batch_norms(other._module, lambda: other._run(probe), names)
+        other.__dict__["weights_hash"] = self.weights_hash
         other._refresh()
         return other
 
@@ -179,7 +188,7 @@ class Model:
         if size not in self._layers_at:
             low, high = self.value_range
             probe = torch.rand(_PROBE_BATCH, self.channels, *size, generator=torch.Generator().manual_seed(0))
-            probe = (low + probe * (high - low)).to(self.device, self._mean.dtype)
+            probe = (low + probe * (high - low)).to(self.device, self._scale.dtype)
             outputs: list[Tensor] = []
             with torch.no_grad():
                 calls = record_calls(lambda: outputs.append(self._run(probe)), self._modules_by_name)
@@ -252,19 +261,9 @@ class Model:
         A name fits exactly, else ignoring case, else as one of the synonyms between commas, else as a part.
 
         Raises:
-            TargetError: no class, or several, fit.
-            ModelError: the names are not as many as the outputs.
+            TargetError, ModelError: no class, or several, fit; the names are not as many as the outputs.
         """
-        count = self.layer(OUTPUT).units
-        if name.isdecimal():
-            if int(name) >= count:
-                raise TargetError(f"class {name} is out of range: {self.name} has {count} classes, 0 to {count - 1}")
-            return int(name)
-        if self.classes is None:
-            raise TargetError(f"{self.name} has no class names; give an index, 0 to {count - 1}, instead of {name!r}")
-        if len(self.classes) != count:
-            raise ModelError(f"{self.name} has {count} outputs, but {len(self.classes)} class names were given")
-        return find_class(name, self.classes, self.name)
+        return class_index(name, self.classes, self.layer(OUTPUT).units, self.name)
 
     def _run(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1] != self.channels or not images.is_floating_point():
@@ -274,11 +273,11 @@ class Model:
             )
         try:
             with self._autocast():
-                normalised = (images.to(self._mean) - self._mean) / self._std
+                normalised = torch.addcmul(self._shift, images.to(self._scale), self._scale)
                 result = self._forward(self._module, normalised) if self._forward else self._module(normalised)
         except _CANNOT_RUN as error:
-            if isinstance(error, torch.cuda.OutOfMemoryError):
-                raise
+            if isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+                raise  # not the network's fault: the ascent goes on with fewer images at once
             h, w = images.shape[-2:]
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise ModelError(

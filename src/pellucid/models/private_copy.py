@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError, WeightsError
+from pellucid.models.stems import replace_stems
 from pellucid.models.taps import copy_without_taps
 
-__all__ = ["hash_of_weights", "private_copy"]
+__all__ = ["Layout", "cast_copy", "hash_of_weights", "private_copy"]
+
+Layout = Literal["channels_last", "contiguous"]  # the order of a map's numbers in memory; not of its axes
 
 
 def private_copy(module: nn.Module, name: str) -> nn.Module:
@@ -33,6 +37,28 @@ def private_copy(module: nn.Module, name: str) -> nn.Module:
         if tensor.is_floating_point() and (tensor.isnan().any() or (key in parameters and tensor.isinf().any())):
             raise WeightsError(f"{name} has NaN or infinite values in {key!r}; nothing true can be seen through it")
     return private
+
+
+def cast_copy(module: nn.Module, device: torch.device | str | None, dtype: torch.dtype, layout: Layout) -> nn.Module:
+    """A copy on a device, its convolution weights in a memory layout.
+
+    In half precision convolution and linear weights are cast once here, instead of by autocast at every step; the rest
+    stays float32.
+    """
+    copied = copy_without_taps(module)
+    if device is not None:
+        copied.to(device)
+    copied.to(torch.float64 if dtype == torch.float64 else torch.float32)
+    memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+    for part in copied.modules():
+        if dtype in (torch.bfloat16, torch.float16) and isinstance(part, (nn.Conv2d, nn.Linear)):
+            part.to(dtype)
+        if isinstance(part, nn.Conv2d):
+            part.to(memory_format=memory_format)
+    on_cpu = all(weight.device.type == "cpu" for weight in copied.parameters())
+    if on_cpu and layout == "channels_last" and dtype != torch.float64:
+        replace_stems(copied)
+    return copied
 
 
 def hash_of_weights(module: nn.Module) -> str:

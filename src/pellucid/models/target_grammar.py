@@ -12,8 +12,9 @@ from pellucid.models.targets import Channels, Position, Term
 __all__ = ["FORMS", "read_terms"]
 
 FORMS = (
-    "layer:12, layer:12@4,7 (@c @4,: @2:5,3:9 @cls @patch), layer:3-17, layer:*, layer, -layer:12, neg:layer:12, "
-    "logit:tabby, prob:281, dir:layer@FILE.npy, probe:NAME, 0.7*layer:3 + layer2:5"
+    "layer:12, layer:12@4,7 (@c @4,: @2:5,3:9 @cls @patch @mask:FILE.npy @raster:40), layer:3-17, layer:*, layer, "
+    "-layer:12, neg:layer:12, logit:tabby, prob:281, dir:layer@FILE.npy, probe:NAME, probe:FILE.safetensors#12, "
+    "0.7*layer:3 + layer2:5"
 )
 
 _SIGN = re.compile(r"-\s*|neg:\s*")
@@ -118,7 +119,7 @@ def _direction(reader: _Reader, negative: bool, weight: float) -> Term:
 def _position(reader: _Reader) -> Position:
     position, end = Position.read(reader.text[: reader.end], reader.at)
     if position is None:
-        raise reader.fail("a position: 4,7 (row,column), c, '4,:', 2:5,3:9, cls or patch")
+        raise reader.fail("a position: 4,7 (row,column), c, '4,:', 2:5,3:9, cls, patch, mask:FILE.npy or raster:40")
     reader.at = end
     return position
 

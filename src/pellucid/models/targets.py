@@ -99,7 +99,8 @@ class Term:
 
     def _name_needs_quotes(self) -> bool:
         reads_as_position = self.kind == "dir" and Position.split_suffix(self.name)[1] is not None
-        return reads_as_position or bool(_AMBIGUOUS_NAME.search(self.name))
+        masked = self.position is not None and self.position.kind == "mask"  # whose file might hold an @
+        return reads_as_position or (self.kind == "dir" and masked) or bool(_AMBIGUOUS_NAME.search(self.name))
 
 
 @dataclass(frozen=True)
@@ -234,6 +235,6 @@ def _is_faithful(term: Term) -> bool:
         return False
     if term.kind in ("logit", "prob", "probe"):
         return bool(_FAITHFUL_NAME.fullmatch(term.name))
-    at_one_place = term.position is None or term.position.kind != "rectangle"
+    at_one_place = term.position is None or term.position.kind not in ("rectangle", "mask", "raster")
     plain = _FAITHFUL_LAYER.fullmatch(term.layer) and term.layer not in _RESERVED
     return bool(plain) and term.kind != "dir" and at_one_place

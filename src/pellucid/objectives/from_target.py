@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 
 from pellucid.errors import TargetError
@@ -9,7 +12,9 @@ from pellucid.models.layers import OUTPUT
 from pellucid.models.model import Model
 from pellucid.models.targets import Target, Term
 from pellucid.objectives.classes import logit, probability
+from pellucid.objectives.masks import read_mask
 from pellucid.objectives.objective import Objective
+from pellucid.objectives.probes import Probe, find_probe, probe
 from pellucid.objectives.units import direction, layer, region
 
 __all__ = ["expand_targets", "objective_of"]
@@ -20,8 +25,12 @@ def expand_targets(targets: list[Target], model: Model) -> list[Target]:
     return [single for target in targets for single in target.expand(lambda name: model.layer(name).units)]
 
 
-def objective_of(target: Target, model: Model, size: tuple[int, int] | None = None) -> Objective:
+def objective_of(
+    target: Target, model: Model, size: tuple[int, int] | None = None, *, probes: Mapping[str, Probe] | None = None
+) -> Objective:
     """The objective that a target means for this network, on pictures of `size` (the network's own by default).
+
+    `probes` are those that `probe:NAME` may name; `probe:FILE.safetensors` needs none.
 
     Raises:
         TargetError: an unknown layer, class or probe, a channel out of range, a position outside the map.
@@ -29,18 +38,26 @@ def objective_of(target: Target, model: Model, size: tuple[int, int] | None = No
     total = Objective(())
     for term in target.terms:
         signed = -term.weight if term.negative else term.weight
-        total = total + _of_term(term, model, size or model.size) * signed
+        if term.position is not None and term.position.file:
+            term = replace(term, position=read_mask(term.position.file))
+        total = total + _of_term(term, model, size or model.size, probes or {}) * signed
     return total
 
 
-def _of_term(term: Term, model: Model, size: tuple[int, int]) -> Objective:
+def _of_term(term: Term, model: Model, size: tuple[int, int], probes: Mapping[str, Probe]) -> Objective:
     if term.kind in ("logit", "prob"):
         index = model.class_index(term.name)
         ends_in_softmax = model.output_kind == "probabilities"
         make = logit if term.kind == "logit" else probability
         return make(index, ends_in_softmax=ends_in_softmax)
     if term.kind == "probe":
-        raise TargetError(f"no probe {term.name!r} is registered")
+        found, latent = find_probe(term.name, probes)
+        units = model.layer(found.layer, size).units
+        if found.weight.shape[1] != units:
+            raise TargetError(
+                f"probe {term.name!r} has {found.weight.shape[1]} weights, but {found.layer} has {units} channels"
+            )
+        return probe(found, latent)
     _check_place(term, model, size)
     if term.kind == "dir":
         return direction(term.layer, _vector(term, model.layer(term.layer, size).units), position=term.position)
@@ -67,7 +84,7 @@ def _check_place(term: Term, model: Model, size: tuple[int, int]) -> None:
         return
     if term.layer == OUTPUT or len(found.shape) == 1:
         raise TargetError(f"layer {term.layer} of {model.name} has no positions; leave @{term.position} out")
-    term.position.window(*found.map_size)
+    term.position.check(*found.map_size)
 
 
 def _vector(term: Term, units: int) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -33,7 +34,8 @@ REDUCTIONS = tuple(_OVER_PLACES)
 def places(value: Tensor, layer: Layer, position: Position | None = None) -> Float[Tensor, "b c h w"]:
     """A layer's activations as a map, cut to a position.
 
-    Tokens lie on their grid; prefix tokens are left out unless `@cls` asks for the first of them.
+    Tokens lie on their grid; prefix tokens are left out unless `@cls` asks for the first of them. The cells of a
+    mask or raster lie side by side in one row.
 
     Raises:
         TargetError: the position lies outside the map, or names tokens that the layer does not have.
@@ -51,8 +53,17 @@ def places(value: Tensor, layer: Layer, position: Position | None = None) -> Flo
         value = value[:, :, None, None]
     if position is None or kind is None:
         return value
+    if position.kind in ("mask", "raster"):
+        cells = position.cells(value.shape[2], value.shape[3])
+        return value.flatten(2)[:, :, None, _index(cells, value.device)]
     row_span, col_span = position.window(value.shape[2], value.shape[3])
     return value[:, :, row_span, col_span]
+
+
+@functools.lru_cache(maxsize=64)
+def _index(cells: tuple[int, ...], device: torch.device) -> Tensor:
+    """Numbers on a device: kept, because a copy to an accelerator at every step would stall it."""
+    return torch.tensor(cells, device=device)
 
 
 def reduced(value: Float[Tensor, "*n h w"], reduction: Reduction) -> Float[Tensor, "*n"]:

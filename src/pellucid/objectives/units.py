@@ -17,7 +17,7 @@ from pellucid.models.taps import Activations, Tap
 from pellucid.objectives.objective import Leaf, Objective
 from pellucid.objectives.response import REDUCTIONS, Reduction, places, reduced
 
-__all__ = ["channel", "direction", "layer", "neuron", "region"]
+__all__ = ["channel", "check_channels", "direction", "layer", "neuron", "region"]
 
 _EPSILON = 1e-12  # under a square root: keeps the cosine's gradient finite where the activation is zero
 
@@ -52,7 +52,7 @@ class Unit(Leaf):
         units = cast("Sequence[Unit]", leaves)
         first = units[0]
         maps = places(activations[first.taps[0]], activations.layers[first.layer], first.position)
-        _check_channels(first.layer, [unit.channel for unit in units], maps.shape[1])
+        check_channels(first.layer, [unit.channel for unit in units], maps.shape[1])
         channels = torch.tensor([unit.channel for unit in units], device=rows.device)
         return reduced(maps[rows, channels], first.reduction)
 
@@ -124,7 +124,7 @@ class Direction(Leaf):
         return dot.mean((1, 2))
 
 
-def _check_channels(layer: str, channels: Sequence[int], count: int) -> None:
+def check_channels(layer: str, channels: Sequence[int], count: int) -> None:
     """Raises TargetError for an index that would pick nothing, or count from the end."""
     for channel in channels:
         if not 0 <= channel < count:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,14 +13,14 @@ from torch import Tensor
 
 from pellucid.draws import Draws
 from pellucid.errors import RecipeError
-from pellucid.transforms.transform import Choice, Length, Range, Spread, filling, length
+from pellucid.transforms.transform import Chained, Length, Range, Spread, at_least, filling, length, spread
 
 __all__ = ["Affine", "Flip", "Jitter", "Rotate", "Scale", "Shear", "composed", "shift", "warp"]
 
 GREY = 0.5  # what lies outside a picture in [0, 1]
 
 
-class Affine(ABC):
+class Affine(Chained):
     """A move of the picture plane, written as the matrix that says where each output pixel is read.
 
     Coordinates are pixels (x right, y down) from the centre of the picture, so that one matrix fits pictures and
@@ -31,6 +30,10 @@ class Affine(ABC):
     @abstractmethod
     def sources(self, draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 3"]:
         """The matrix from output to input of each image: the inverse of the move that the eye sees."""
+
+    def result_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size of what comes out, for pictures of `size`: the same, unless the move says otherwise."""
+        return size
 
     def __call__(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
         """Move each image by its own draw; mid-grey comes in from outside."""
@@ -83,9 +86,9 @@ class Rotate(Affine):
 
     def __init__(self, deg: float | int | Sequence[float | int] | Spread) -> None:
         if isinstance(deg, (int, float)):
-            _at_least(deg, 0, "rotate", "degrees")
+            at_least(deg, 0, "rotate", "degrees")
             deg = Range(-deg, deg)
-        object.__setattr__(self, "deg", _spread(deg))
+        object.__setattr__(self, "deg", spread(deg))
 
     def sources(self, draws: Draws, size: tuple[int, int]) -> Float[Tensor, "b 3 3"]:
         angle = torch.deg2rad(self.deg.draw(draws))
@@ -104,9 +107,9 @@ class Scale(Affine):
 
     def __init__(self, factor: float | int | Sequence[float | int] | Spread) -> None:
         if isinstance(factor, (int, float)):
-            _at_least(factor, 1, "scale", "times (or a range such as 0.9..1)")
+            at_least(factor, 1, "scale", "times (or a range such as 0.9..1)")
             factor = Range(1 / factor, factor)
-        object.__setattr__(self, "factor", _spread(factor))
+        object.__setattr__(self, "factor", spread(factor))
         if self.factor.limits[0] <= 0:
             raise RecipeError(f"scale by {self.factor.limits[0]:g} leaves nothing. Give factors above 0")
 
@@ -127,9 +130,9 @@ class Shear(Affine):
 
     def __init__(self, deg: float | int | Sequence[float | int] | Spread) -> None:
         if isinstance(deg, (int, float)):
-            _at_least(deg, 0, "shear", "degrees")
+            at_least(deg, 0, "shear", "degrees")
             deg = Range(-deg, deg)
-        object.__setattr__(self, "deg", _spread(deg))
+        object.__setattr__(self, "deg", spread(deg))
         if max(map(abs, self.deg.limits)) >= 90:
             raise RecipeError(f"shear by {max(map(abs, self.deg.limits)):g} degrees is flat. Give angles within 90")
 
@@ -214,12 +217,3 @@ def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor) ->
     """Affine matrices from their entries [b], row by row; the last row is 0 0 1."""
     zero, one = torch.zeros_like(a), torch.ones_like(a)
     return torch.stack([a, b, c, d, e, f, zero, zero, one], 1).view(-1, 3, 3)
-
-
-def _spread(values: Sequence[float | int] | Spread) -> Spread:
-    return values if isinstance(values, (Range, Choice)) else Choice(tuple(float(value) for value in values))
-
-
-def _at_least(value: float | int, least: float | int, name: str, unit: str) -> None:
-    if not (math.isfinite(value) and value >= least):
-        raise RecipeError(f"{name} by {value:g} is not possible. Give {least:g} or more {unit}")

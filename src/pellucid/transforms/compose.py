@@ -10,12 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.draws import Draws
+from pellucid.errors import RecipeError
 from pellucid.transforms.affine import GREY, Affine, Jitter, composed, shift, warp
+from pellucid.transforms.boxes import Box
 from pellucid.transforms.crops import Pad, RandomCrop, central
-from pellucid.transforms.pixelwise import Blur, Noise
-from pellucid.transforms.transform import Transform
+from pellucid.transforms.pixelwise import Blur, Noise, UniformNoise
+from pellucid.transforms.transform import Chained, Transform
 
-__all__ = ["FusedWarp", "Pipeline", "compose"]
+__all__ = ["FusedWarp", "Pipeline", "chain", "compose"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class FusedWarp:
     fill: float | int | tuple[float | int, ...] = GREY
 
     def __call__(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h2 w2"]:
-        """Move each image by its own draws; the input's size, or that of the padded canvas.
+        """Move each image by its own draws; the input's size, that of the padded canvas, or what a move makes of it.
 
         Source: `docs/design/fused-warp.md`.
         """
@@ -45,7 +47,11 @@ class FusedWarp:
                 assert isinstance(move, Jitter)
                 shifts = shifts + move.shifts(draws.child(str(place)), size)
             return shift(images, shifts, out, fill=self.fill)
-        matrices = [move.sources(draws.child(str(place)), size) for place, move in self.moves]
+        matrices = []
+        for place, move in self.moves:
+            matrices.append(move.sources(draws.child(str(place)), size))
+            if (after := move.result_size(size)) != size:
+                size = out = after
         sources = matrices[0]
         for matrix in matrices[1:]:
             sources = composed(sources, matrix)
@@ -53,10 +59,11 @@ class FusedWarp:
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class Pipeline(Chained):
     """Transforms in order, as asked for (`transforms`) and as carried out (`stages`).
 
-    The result has the input's size, unless one of them is a crop. No transforms: the very same tensor.
+    The result has the input's size, unless one of them is a crop or a box of a size of its own. No transforms: the very
+    same tensor.
     """
 
     transforms: tuple[Transform, ...]
@@ -83,8 +90,27 @@ def compose(transforms: Sequence[Transform], *, fill: float | int | Sequence[flo
     return Pipeline(tuple(transforms), float(fill) if isinstance(fill, (int, float)) else tuple(map(float, fill)))
 
 
+def chain(first: Transform, second: Transform) -> Pipeline:
+    """Both, one after the other (`first >> second`); the parts of a pipeline join, so that neighbours fuse.
+
+    Raises:
+        RecipeError: two pipelines that fill what lies outside differently.
+    """
+    fills = {one.fill for one in (first, second) if isinstance(one, Pipeline) and one.transforms}
+    if len(fills) > 1:
+        raise RecipeError(
+            f"pipelines that fill what lies outside with {' and '.join(map(str, fills))} cannot be joined"
+        )
+    parts = [part for one in (first, second) for part in (one.transforms if isinstance(one, Pipeline) else (one,))]
+    return compose(parts, fill=fills.pop() if fills else GREY)
+
+
 def _crops(transforms: Sequence[Transform]) -> bool:
-    return any(isinstance(transform, RandomCrop) for transform in transforms)
+    """Whether the result has a size of its own."""
+    return any(
+        isinstance(transform, RandomCrop) or (isinstance(transform, Box) and transform.px is not None)
+        for transform in transforms
+    )
 
 
 def _stages(
@@ -99,7 +125,7 @@ def _stages(
         pads = tuple(part for _, part in run if isinstance(part, Pad))
         if moves:
             # A frame that nothing later can see is not drawn: what lies outside is grey anyway.
-            seen = any(not isinstance(later, Noise) for later in transforms[run[-1][0] + 1 :])
+            seen = any(not isinstance(later, (Noise, UniformNoise)) for later in transforms[run[-1][0] + 1 :])
             stages.append((run[0][0], FusedWarp(moves, pads, keep_canvas=seen and bool(pads), fill=fill)))
         else:
             stages.extend((run[0][0], pad) for pad in pads)

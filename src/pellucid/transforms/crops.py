@@ -11,13 +11,13 @@ from torch import Tensor
 
 from pellucid.draws import Draws
 from pellucid.errors import RecipeError
-from pellucid.transforms.transform import Length, filling, length
+from pellucid.transforms.transform import Chained, Length, filling, length
 
 __all__ = ["Pad", "RandomCrop", "central"]
 
 
 @dataclass(frozen=True)
-class Pad:
+class Pad(Chained):
     """Put a frame of `px` pixels around each picture: mid-grey (or `fill`), or the picture reflected at its edge.
 
     In a pipeline the frame is what later moves bring into sight; the result is cut back to the picture's size.
@@ -62,7 +62,7 @@ class Pad:
 
 
 @dataclass(frozen=True)
-class RandomCrop:
+class RandomCrop(Chained):
     """Cut a piece of `size` (height, width) out of each picture, at a place of its own."""
 
     size: tuple[int, int]

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from pellucid.draws import Draws
 from pellucid.errors import RecipeError
-from pellucid.transforms.transform import filling
+from pellucid.transforms.transform import Chained, filling
 
-__all__ = ["Blur", "Noise"]
+__all__ = ["Blur", "Noise", "UniformNoise", "blurred_by"]
 
 REACH_SD = 3  # a Gaussian is cut off after so many standard deviations; 0.3 % of it lies beyond
 
 
 @dataclass(frozen=True)
-class Blur:
+class Blur(Chained):
     """Blur each picture with a Gaussian whose standard deviation is `sigma` pixels; outside lies `fill`."""
 
     sigma: float | int
@@ -45,11 +45,16 @@ class _Gaussian(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, sigma: float | int) -> Tensor:
         ctx.sigma = sigma
-        return _along(_along(images, sigma, 2), sigma, 3)
+        return blurred_by(images, sigma)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return _Gaussian.apply(gradient, ctx.sigma), None
+
+
+def blurred_by(images: Float[Tensor, "b c h w"], sigma: float | int) -> Float[Tensor, "b c h w"]:
+    """Pictures blurred with a Gaussian of `sigma` pixels, above 0; zeros lie outside."""
+    return _along(_along(images, sigma, 2), sigma, 3)
 
 
 def _along(images: Tensor, sigma: float | int, axis: int) -> Tensor:
@@ -67,7 +72,7 @@ def _along(images: Tensor, sigma: float | int, axis: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Noise:
+class Noise(Chained):
     """Add normal noise of standard deviation `sd` to every value, in the picture's own units ([0, 1] for colour)."""
 
     sd: float | int
@@ -86,3 +91,21 @@ class Noise:
             torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(key)) for key in draws.keys.tolist()
         ]
         return torch.add(images, torch.stack(noise).to(images), alpha=self.sd)
+
+
+@dataclass(frozen=True)
+class UniformNoise(Chained):
+    """Add noise between -`reach` and `reach`, all equally likely, to every value (MACO: 0.1)."""
+
+    reach: float | int
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.reach) and self.reach >= 0):
+            raise RecipeError(f"noise up to {self.reach:g} is not possible. Give 0 or more")
+
+    def __call__(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """Each image gets its own noise."""
+        noise = [
+            torch.rand(images.shape[1:], generator=torch.Generator().manual_seed(key)) for key in draws.keys.tolist()
+        ]
+        return torch.add(images, 2 * torch.stack(noise).to(images) - 1, alpha=self.reach)

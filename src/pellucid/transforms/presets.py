@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 
 from pellucid.errors import RecipeError, did_you_mean
 from pellucid.transforms.affine import GREY, Flip, Jitter, Rotate, Scale, Shear
+from pellucid.transforms.boxes import CENTRE_SD, Box
+from pellucid.transforms.colors import Brightness, Contrast, Hue, Saturation
 from pellucid.transforms.compose import Pipeline, compose
+from pellucid.transforms.conditioning import NormalizeGradient, SmoothGradient
 from pellucid.transforms.crops import Pad, RandomCrop
-from pellucid.transforms.pixelwise import Blur, Noise
+from pellucid.transforms.pixelwise import Blur, Noise, UniformNoise
 from pellucid.transforms.transform import MAX_CHOICES, Choice, Length, Range, Spread, Transform, stepped
 
 __all__ = ["PRESETS", "describe", "parse", "preset"]
@@ -20,12 +23,15 @@ PRESETS = {
     "lucid": "pad:12@128 jitter:8@128 scale:0.9..1.1/0.02 rotate:-10..10/1,5*0 jitter:4@128",
     # Olah's slides: "Jitter: 1px, Rotate: 5°, Scale: 1.1x".
     "slides": "jitter:1 rotate:5 scale:1.1",
+    # Fel et al. 2023: a box of N(0.25, 0.1) of the sides, and noise between -0.1 and 0.1; where its centre lies the
+    # paper does not say, and Xplique and Horama draw it with 0.15.
+    "maco": "box:0.25,0.1,0.15 uniform:0.1",
     "none": "",
 }
 
 
 def preset(name: str, *, fill: float | int | Sequence[float | int] = GREY) -> Pipeline:
-    """The transforms that go by a name: "lucid" (the default of a recipe), "slides" or "none".
+    """The transforms that go by a name: "lucid" (the default of a recipe), "slides", "maco" or "none".
 
     Raises:
         RecipeError: no preset of this name.
@@ -52,6 +58,12 @@ def parse(text: str, *, fill: float | int | Sequence[float | int] = GREY) -> Pip
         flip  flip:0.3            left to right, with probability 0.5 or 0.3
         blur:0.5                  Gaussian, standard deviation in px
         noise:0.05                normal, standard deviation in the picture's units
+        uniform:0.1               noise between -0.1 and 0.1
+        brightness:1.2            by 1/1.2 to 1.2 (contrast and saturation likewise; ranges and lists as above)
+        hue:20                    colours turned by up to 20 degrees either way
+        box:0.25,0.1              a box of N(0.25, 0.1) of the sides, enlarged again; `box:0.25,0.1,0.15` its centre
+                                  spread by 0.15; `box:0.25,0.1,0.15,224` enlarged to 224 px
+        gradnorm  gradblur:1      the picture as it is; its gradient of length 1, or blurred by 1 px
         crop:48  crop:48x64       a random piece: height x width, in px
 
     `fill` is what lies outside a picture: one value, or one per channel.
@@ -80,7 +92,9 @@ def _read(word: str) -> Transform:
             f"no transform {name!r}.{did_you_mean(name, [*_READERS, *PRESETS])} "
             f"Possible: {', '.join(_READERS)}; presets: {', '.join(PRESETS)}"
         )
-    if not value and (colon or name != "flip"):
+    if name == "gradnorm" and colon:
+        raise RecipeError("transform 'gradnorm' has no value")
+    if not value and (colon or name not in ("flip", "gradnorm")):
         raise RecipeError(f"transform {name!r} needs a value, as in {_EXAMPLES[name]}")
     try:
         return _READERS[name](value)
@@ -110,6 +124,23 @@ def _written(transform: Transform) -> str:
             return f"noise:{number!r}"
         case RandomCrop(size=(height, width)):
             return f"crop:{height}" if height == width else f"crop:{height}x{width}"
+    return _written_rarer(transform)
+
+
+def _written_rarer(transform: Transform) -> str:
+    match transform:
+        case UniformNoise(reach=number):
+            return f"uniform:{number!r}"
+        case Brightness(factor=spread) | Contrast(factor=spread) | Saturation(factor=spread):
+            return f"{type(transform).__name__.lower()}:{spread}"
+        case Hue(deg=spread):
+            return f"hue:{spread}"
+        case Box(mean=mean, sd=sd, centre_sd=centre_sd, px=px):
+            return f"box:{mean!r},{sd!r},{centre_sd!r}" + ("" if px is None else f",{px}")
+        case NormalizeGradient():
+            return "gradnorm"
+        case SmoothGradient(sigma=number):
+            return f"gradblur:{number!r}"
     raise RecipeError(f"{transform!r} cannot be written as text. Possible: {', '.join(_READERS)}")
 
 
@@ -128,6 +159,14 @@ def _pad(text: str) -> Pad:
 def _crop(text: str) -> RandomCrop:
     height, by, width = text.partition("x")
     return RandomCrop((int(height), int(width if by else height)))
+
+
+def _box(text: str) -> Box:
+    mean, *more = text.split(",")
+    if len(more) > 3:
+        raise ValueError(text)
+    sd, centre_sd, px = (*more, *("0.1", str(CENTRE_SD), "")[len(more) :])
+    return Box(float(mean), float(sd), float(centre_sd), int(px) if px else None)
 
 
 def _amount(text: str) -> float | Spread:
@@ -169,6 +208,14 @@ _READERS: dict[str, Callable[[str], Transform]] = {
     "flip": lambda text: Flip(float(text) if text else 0.5),
     "blur": lambda text: Blur(float(text)),
     "noise": lambda text: Noise(float(text)),
+    "uniform": lambda text: UniformNoise(float(text)),
+    "brightness": lambda text: Brightness(_amount(text)),
+    "contrast": lambda text: Contrast(_amount(text)),
+    "saturation": lambda text: Saturation(_amount(text)),
+    "hue": lambda text: Hue(_amount(text)),
+    "box": _box,
+    "gradnorm": lambda text: NormalizeGradient(),
+    "gradblur": lambda text: SmoothGradient(float(text)),
     "crop": _crop,
 }
 _EXAMPLES = {
@@ -180,5 +227,13 @@ _EXAMPLES = {
     "flip": "flip or flip:0.3 (a probability)",
     "blur": "blur:0.5 (pixels)",
     "noise": "noise:0.05 (standard deviation)",
+    "uniform": "uniform:0.1 (the largest value)",
+    "brightness": "brightness:1.2 or brightness:0.8..1.2 (factors)",
+    "contrast": "contrast:1.2 or contrast:0.8..1.2 (factors)",
+    "saturation": "saturation:1.2 or saturation:0..1 (factors)",
+    "hue": "hue:20 or hue:-10..30 (degrees)",
+    "box": "box:0.25, box:0.25,0.1,0.15 or box:0.25,0.1,0.15,224 (shares of the sides, pixels)",
+    "gradnorm": "gradnorm",
+    "gradblur": "gradblur:1 (pixels)",
     "crop": "crop:48 or crop:48x64 (whole pixels)",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -16,7 +17,7 @@ from torch import Tensor
 from pellucid.draws import Draws
 from pellucid.errors import RecipeError
 
-__all__ = ["Choice", "Length", "Range", "Spread", "Transform", "filling"]
+__all__ = ["Chained", "Choice", "Length", "Range", "Spread", "Transform", "at_least", "filling", "spread"]
 
 MAX_CHOICES = 10_000  # a list longer than this is a typing slip such as `0..1/1e-9`, not a wish
 
@@ -30,6 +31,24 @@ class Transform(Protocol):
     """
 
     def __call__(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h2 w2"]: ...
+
+
+class Chained(ABC):
+    """A transform that `>>` works on: `Jitter(8) >> Rotate(5)` is one after the other, fused where they can be."""
+
+    @abstractmethod
+    def __call__(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h2 w2"]:
+        """Change each image by its own draw."""
+
+    def __rshift__(self, other: Transform) -> Transform:
+        from pellucid.transforms.compose import chain
+
+        return chain(self, other)
+
+    def __rrshift__(self, other: Transform) -> Transform:
+        from pellucid.transforms.compose import chain
+
+        return chain(other, self)
 
 
 @dataclass(frozen=True)
@@ -161,6 +180,17 @@ def _step_count(values: Sequence[float | int]) -> int:
 def stepped(low: float | int, step: float | int, index: int) -> float | int:
     """The `index`-th number of `low..high/step`, free of binary dust (0.9 + 5 * 0.02 is 1)."""
     return round(low + index * step, 10)
+
+
+def spread(values: Sequence[float | int] | Spread) -> Spread:
+    """A range or a list of numbers, as a `Spread`."""
+    return values if isinstance(values, (Range, Choice)) else Choice(tuple(float(value) for value in values))
+
+
+def at_least(value: float | int, least: float | int, name: str, unit: str) -> None:
+    """Raise RecipeError for a number under the least, or none."""
+    if not (math.isfinite(value) and value >= least):
+        raise RecipeError(f"{name} by {value:g} is not possible. Give {least:g} or more {unit}")
 
 
 def filling(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pellucid.ascent.recipe import Recipe
 from pellucid.errors import ModelError, RecipeError
 
 if TYPE_CHECKING:
@@ -62,9 +61,9 @@ def open_model(
     model = zoo.load(spec, weights=weights, mean=numbers["mean"], std=numbers["std"], size=size)
     if device is None:
         return model
-    from pellucid.ascent.plan import resolve
+    from pellucid.ascent.plan import find_device
 
-    return model.at(device=resolve(Recipe(device=device), model, 1).device)
+    return model.at(device=find_device(device, model))
 
 
 def read_size(text: str | None) -> tuple[int, int] | None:

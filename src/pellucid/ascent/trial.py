@@ -1,0 +1,119 @@
+"""A short measured trial: which precision, memory layout and batch a machine runs a cut network fastest at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pellucid.ascent.memory import is_out_of_memory, kept_memory
+from pellucid.errors import ModelError
+from pellucid.models.model import Model, Precision
+from pellucid.models.private_copy import Layout
+from pellucid.models.taps import Tap
+
+__all__ = ["MOST_ERROR", "Candidate", "Trial", "deviation", "images_for", "prepared", "tried"]
+
+MOST_ERROR = 0.02  # of the responses, relative to float32: more, and a precision is not used unless asked for
+_REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to run a network."""
+
+    precision: Precision
+    layout: Layout
+    folded: bool
+
+    def __str__(self) -> str:
+        return f"{self.precision}, {self.layout}{', batch norms folded' if self.folded else ''}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a candidate did: seconds an image of forward and backward, how far from float32, bytes an image; or why
+    it could not run."""
+
+    candidate: Candidate
+    batch: int
+    seconds: float
+    error: float
+    bytes_per_image: int
+    failure: str | None = None
+
+
+def prepared(model: Model, candidate: Candidate, taps: Sequence[Tap], device: torch.device) -> Model:
+    """A working copy of the network as the candidate wants it, with what is tapped left to be seen."""
+    folded = model.folded([tap.layer for tap in taps]) if candidate.folded else model
+    return folded.at(device=device, precision=candidate.precision, layout=candidate.layout)
+
+
+def images_for(model: Model, count: int, size: tuple[int, int], device: torch.device) -> Tensor:
+    """Soft noise in the network's range, the same every time: what a picture looks like early in its ascent."""
+    low, high = model.value_range
+    coarse = torch.rand(count, model.channels, 8, 8, generator=torch.Generator().manual_seed(0))
+    return (low + (high - low) * torch.nn.functional.interpolate(coarse, size, mode="bilinear")).to(device)
+
+
+def tried(
+    model: Model, candidate: Candidate, taps: Sequence[Tap], images: Tensor, exact: Sequence[Tensor] | None
+) -> Trial:
+    """Run a candidate forward and backward a few times; `exact` are the float32 activations to compare with."""
+    batch = len(images)
+    try:
+        worker = prepared(model, candidate, taps, images.device)
+        with kept_memory():
+            seen, size = _run(worker, taps, images)  # also warms up
+            error = 0.0 if exact is None else deviation(seen, exact)
+            seconds = min(_seconds(worker, taps, images) for _ in range(_REPEATS))
+    except (ModelError, RuntimeError) as fault:
+        reason = "out of memory" if is_out_of_memory(fault) else str(fault).partition("\n")[0]
+        return Trial(candidate, batch, float("inf"), float("inf"), 0, reason)
+    return Trial(candidate, batch, seconds / batch, error, size // batch)
+
+
+def deviation(values: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
+    """How far responses (means over positions) are from exact ones: the largest relative error over the layers."""
+    errors = []
+    for value, true in zip(values, exact, strict=True):
+        fast, slow = (_responses(activations) for activations in (value, true))
+        errors.append(float((fast - slow).norm() / slow.norm().clamp(min=1e-12)))
+    return max(errors)
+
+
+def _responses(value: Tensor) -> Tensor:
+    """[b, units] of a map [b, c, h, w], tokens [b, n, c] or a row [b, c]."""
+    value = value.float()
+    return value.mean((2, 3)) if value.ndim == 4 else value.mean(1) if value.ndim == 3 else value
+
+
+def _run(worker: Model, taps: Sequence[Tap], images: Tensor) -> tuple[list[Tensor], int]:
+    """One forward and backward: the activations, and the bytes kept between the two."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.data_ptr()] = tensor.nelement() * tensor.element_size()
+        return tensor
+
+    leaf = images.clone().requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        activations = worker.tap(leaf, taps)
+        seen = list(activations.values())
+    torch.autograd.grad(torch.stack([value.float().mean() for value in seen]).sum(), leaf)
+    return [value.detach() for value in seen], sum(kept.values())
+
+
+def _seconds(worker: Model, taps: Sequence[Tap], images: Tensor) -> float:
+    if images.device.type != "cpu":
+        torch.accelerator.synchronize()
+    began = time.perf_counter()
+    leaf = images.clone().requires_grad_()
+    means = [value.float().mean() for value in worker.tap(leaf, taps).values()]
+    torch.autograd.grad(torch.stack(means).sum(), leaf)
+    if images.device.type != "cpu":
+        torch.accelerator.synchronize()
+    return time.perf_counter() - began
