@@ -28,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
 
     pixels, _ = load_split(options.data, options.cache, "train")
-    mean, covariance = color_covariance(_batches(pixels))
+    mean, covariance = color_covariance(batches(pixels))
     stored = {
         "name": "tiny-imagenet",
         "source": "Tiny ImageNet (Stanford CS231n), training split: colours of all pixels, sRGB values in [0, 1]; "
@@ -36,25 +36,25 @@ def main() -> None:
         "Made by training/color.py.",
         "pictures": len(pixels),
         "pixels": pixels[..., 0].numel(),
-        "mean": _rounded(mean),
-        "covariance": _rounded(covariance),
-        "factor": _rounded(color_factor(covariance)),
+        "mean": rounded(mean),
+        "covariance": rounded(covariance),
+        "factor": rounded(color_factor(covariance)),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
     print(options.out.read_text(encoding="utf-8"))
 
 
-def _batches(pixels: Tensor, size: int = 1000) -> Iterator[Tensor]:
+def batches(pixels: Tensor, size: int = 1000) -> Iterator[Tensor]:
     """uint8 [n, h, w, c] -> float32 [b, c, h, w] in [0, 1], a thousand pictures (50 MB) at a time."""
     for batch in pixels.split(size):
         yield batch.permute(0, 3, 1, 2).float() / 255
 
 
-def _rounded(values: Tensor) -> list[object]:
+def rounded(values: Tensor) -> list[object]:
     """Eight decimals: beyond what the pictures determine, and the same on every machine."""
-    rounded: list[object] = (values * 1e8).round().div(1e8).tolist()
-    return rounded
+    numbers: list[object] = (values * 1e8).round().div(1e8).tolist()
+    return numbers
 
 
 if __name__ == "__main__":

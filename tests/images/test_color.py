@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pellucid.errors import ImageError, RecipeError
-from pellucid.images.color import COLOR_MAPS, ColorMap, color_covariance, color_factor, color_map
+from pellucid.images.color import COLOR_MAPS, ColorMap, color_covariance, color_factor, color_map, fit_color
 
 COVARIANCE = torch.tensor([[4.0, 2.0, 1.0], [2.0, 3.0, 0.5], [1.0, 0.5, 2.0]], dtype=torch.float64) / 100
 
@@ -106,3 +106,25 @@ def test_colours_that_do_not_vary_have_no_factor() -> None:
         color_covariance([])
     with pytest.raises(ImageError, match=r"of 3 and of 1 channels"):
         color_covariance([torch.rand(3, 4, 4), torch.rand(1, 4, 4)])
+
+
+def test_a_map_fitted_to_pictures_whitens_their_colours() -> None:
+    noise = colored_noise(20)
+    colors = fit_color(noise)
+    coordinates = torch.einsum("dc,bchw->bdhw", torch.linalg.inv(colors.matrix), noise - colors.mean[:, None, None])
+    covariance = torch.cov(coordinates.movedim(1, 0).flatten(1), correction=0)
+    assert torch.allclose(covariance, covariance[0, 0] * torch.eye(3, dtype=torch.float64), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "message"),
+    [
+        (torch.full((1, 3, 8, 8), 0.3), "not positive definite"),
+        (torch.rand(1, 1, 8, 8).expand(2, 3, 8, 8), "not positive definite|no usable inverse"),
+        (torch.full((1, 3, 8, 8), float("nan")), "holds NaN or infinite"),
+    ],
+    ids=["constant", "grey", "not a number"],
+)
+def test_a_map_cannot_be_fitted_to_pictures_without_colours(pictures: torch.Tensor, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        fit_color([pictures])

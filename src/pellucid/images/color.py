@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pellucid.errors import ImageError, RecipeError, did_you_mean
 
-__all__ = ["COLOR_MAPS", "ColorMap", "color_covariance", "color_factor", "color_map"]
+__all__ = ["COLOR_MAPS", "ColorMap", "color_covariance", "color_factor", "color_map", "fit_color"]
 
 COLOR_MAPS = ("tiny-imagenet", "lucid", "none")
 """The names that `color_map` knows."""
@@ -101,6 +101,19 @@ def color_covariance(
         raise ImageError("no pictures to measure colours of; give at least one")
     offset = total / count
     return shift[:, 0] + offset, squares / count - torch.outer(offset, offset)
+
+
+def fit_color(images: Iterable[Float[Tensor, "... _ _ _"]]) -> ColorMap:
+    """The colour map of any set of pictures [c, h, w] or batches [b, c, h, w] in [0, 1]: what `training/color.py` does.
+
+    Raises:
+        ImageError: there are no pictures, they differ in their number of channels or hold NaN, or their channels do
+            not all vary by themselves.
+    """
+    mean, covariance = color_covariance(images)
+    if not torch.isfinite(covariance).all():
+        raise ImageError("a picture to measure colours of holds NaN or infinite values")
+    return ColorMap(color_factor(covariance), mean)
 
 
 @cache

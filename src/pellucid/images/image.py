@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from pellucid.errors import ImageError
 from pellucid.images.color import ColorMap
 from pellucid.images.squash import squash
 
-__all__ = ["Image", "LinearImage", "fitted"]
+__all__ = ["Image", "LinearImage", "SquashedImage", "fitted"]
 
 
 _ROUNDING = 1e-5  # far above what encoding in float32 rounds, far below an 8-bit level
@@ -43,6 +44,11 @@ class Image(nn.Module, ABC):
         self.size = size
         self.channels = channels
 
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """Between which values each channel of the pictures lies: (low, high), infinite where it is not bounded."""
+        return ((0.0, 1.0),) * self.channels
+
     @abstractmethod
     def forward(self) -> Float[Tensor, "b c h w"]:
         """The pictures."""
@@ -62,12 +68,17 @@ class Image(nn.Module, ABC):
         A picture of another size is resized to cover the image and cut to its middle.
 
         Raises:
-            ImageError: a row does not exist, or number, channels or values of the pictures do not fit.
+            ImageError: a row does not exist, number, channels or values of the pictures do not fit, or this kind of
+                image cannot start from a picture.
         """
 
     @abstractmethod
     def resized(self, size: tuple[int, int]) -> Image:
-        """A new image of `size` (height, width) that looks the same. Optimiser state does not carry over."""
+        """A new image of `size` (height, width) that looks the same. Optimiser state does not carry over.
+
+        Raises:
+            ImageError: this kind of image has one size only.
+        """
 
     def project(self) -> None:
         """Bring parameters back into range; call it after each optimiser step. Nothing to do for most images."""
@@ -95,28 +106,41 @@ class Image(nn.Module, ABC):
         pieces = flat.split(counts, 1)
         return {name: piece.view(shape) for (name, shape), piece in zip(shapes.items(), pieces, strict=True)}
 
-    def _checked_rows(self, rows: Sequence[int]) -> Tensor:
+    def _checked_rows(self, rows: Sequence[int], draws: Draws | None = None) -> Tensor:
         for row in rows:
             if not 0 <= row < self.num_images:
                 raise ImageError(f"no row {row}; this image has rows 0 to {self.num_images - 1}")
+        if draws is not None and len(draws) != len(rows):
+            raise ImageError(f"{len(rows)} rows need {len(rows)} random streams, not {len(draws)}")
         return torch.tensor(list(rows), dtype=torch.int64, device=next(self.parameters()).device)
 
+    def _checked_pictures(self, rows: Sequence[int], images: Float[Tensor, "n c h2 w2"]) -> Float[Tensor, "n c h w"]:
+        """Pictures to start from, at this image's size and in its parameters' precision."""
+        if images.ndim != 4 or images.shape[1] != self.channels or len(images) not in (1, len(rows)):
+            raise ImageError(
+                f"{len(rows)} rows start from pictures [{len(rows)} or 1, {self.channels}, h, w], "
+                f"not {list(images.shape)}"
+            )
+        if not torch.isfinite(images).all():
+            raise ImageError("a picture to start from holds NaN or infinite values")
+        return fitted(images.to(next(self.parameters())), self.size)
 
-class LinearImage(Image):
-    """An image whose latents are a linear, invertible function of one `parameter`; pixels = squash(latents).
 
-    Colour: latents = matrix x coordinates + squash^-1(mean), for every pixel. So the mean colour is meant in pixel
-    values whatever the squash, and a parameter of 0 is a flat picture of that colour (mid-grey without a colour map).
+class SquashedImage(Image):
+    """An image with latents, any real numbers: pixels = squash(latents), latents = matrix x coordinates + offset.
+
+    `matrix` is the colour map's (none: every channel on its own) and the offset squash^-1(mean). So the mean colour is
+    meant in pixel values whatever the squash, and coordinates of 0 are a flat picture of that colour (mid-grey without
+    a colour map).
 
     Raises:
-        ImageError: the colour map has another number of channels, or the spread is negative.
+        ImageError: the colour map has another number of channels.
         RecipeError: no squash has this name.
 
     Source: the decorrelated colour of Olah et al., "Feature Visualization", Distill 2017. Lucid adds the mean only when
     it does not squash by a sigmoid; here pictures start at the mean colour under every squash.
     """
 
-    parameter: nn.Parameter
     _matrix: Tensor
     _inverse: Tensor
     _offset: Tensor
@@ -129,7 +153,6 @@ class LinearImage(Image):
         channels: int,
         squash_name: str,
         color: ColorMap | None,
-        sd: float,
         dtype: torch.dtype,
     ) -> None:
         super().__init__(num_images, size, channels)
@@ -137,16 +160,68 @@ class LinearImage(Image):
             raise ImageError(
                 f"a colour map of {color.channels} channels does not fit an image of {channels}; give color=None"
             )
-        if not sd >= 0:
-            raise ImageError(f"the spread of the start must be 0 or more, not {sd}")
         self.squash = squash(squash_name)
         self.color = color
-        self.sd = sd
         matrix = torch.eye(channels, dtype=torch.float64) if color is None else color.matrix
         mean = torch.full((channels,), 0.5, dtype=torch.float64) if color is None else color.mean
         self.register_buffer("_matrix", matrix.to(dtype), persistent=False)
         self.register_buffer("_inverse", torch.linalg.inv(matrix).to(dtype), persistent=False)
         self.register_buffer("_offset", self.squash.to_latents(mean).to(dtype), persistent=False)
+
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        return ((-math.inf, math.inf) if self.squash.name == "unbounded" else (0.0, 1.0),) * self.channels
+
+    @abstractmethod
+    def latents(self) -> Float[Tensor, "b c h w"]:
+        """What the squash turns into pixels: any real numbers."""
+
+    def forward(self) -> Float[Tensor, "b c h w"]:
+        return self.squash.to_pixels(self.latents())
+
+    def _colored(self, coordinates: Tensor, offset: Tensor) -> Tensor:
+        """matrix x coordinates + offset, for [b, c, n] and an offset that broadcasts: one fused product."""
+        if self.color is None:
+            return coordinates + offset
+        return torch.baddbmm(offset, self._matrix.expand(len(coordinates), -1, -1), coordinates)
+
+    def mixed(self, coordinates: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """matrix x coordinates: what latents move by when colour coordinates move by these."""
+        if self.color is None:
+            return coordinates
+        return torch.einsum("dc,nchw->ndhw", self._matrix, coordinates)
+
+    def _uncolored(self, latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        centred = latents - self._offset[:, None, None]
+        return centred if self.color is None else torch.einsum("dc,nchw->ndhw", self._inverse, centred)
+
+
+class LinearImage(SquashedImage):
+    """An image whose latents are a linear function of one `parameter` that reaches every picture.
+
+    `sd` is the spread of the random start, in parameters.
+
+    Raises:
+        ImageError: the spread is negative.
+    """
+
+    parameter: nn.Parameter
+
+    def __init__(
+        self,
+        num_images: int,
+        size: tuple[int, int],
+        *,
+        channels: int,
+        squash_name: str,
+        color: ColorMap | None,
+        sd: float,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__(num_images, size, channels=channels, squash_name=squash_name, color=color, dtype=dtype)
+        if not sd >= 0:
+            raise ImageError(f"the spread of the start must be 0 or more, not {sd}")
+        self.sd = sd
 
     @abstractmethod
     def _decoded(self, parameter: Float[Tensor, "n ..."]) -> Float[Tensor, "n c h w"]:
@@ -154,41 +229,36 @@ class LinearImage(Image):
 
     @abstractmethod
     def _encoded(self, latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "n ..."]:
-        """The parameter rows that give these latents: the inverse of `_decoded`."""
+        """Parameter rows that give these latents."""
 
     @abstractmethod
     def _empty(self, size: tuple[int, int]) -> LinearImage:
         """The same kind of image at another size, rows not yet filled."""
 
     def latents(self) -> Float[Tensor, "b c h w"]:
-        """What the squash turns into pixels: any real numbers."""
         return self._decoded(self.parameter)
 
-    def forward(self) -> Float[Tensor, "b c h w"]:
-        return self.squash.to_pixels(self.latents())
+    @torch.no_grad()
+    def set_latents(self, rows: Sequence[int], latents: Float[Tensor, "n c h w"]) -> None:
+        """Give these rows latents of this image's size: as many as rows, or one for all.
+
+        Raises:
+            ImageError: a row does not exist.
+        """
+        encoded = self._encoded(latents)
+        self.parameter[self._checked_rows(rows)] = encoded.expand(len(rows), *encoded.shape[1:])
 
     @torch.no_grad()
     def reset_rows(self, rows: Sequence[int], draws: Draws) -> None:
-        places = self._checked_rows(rows)
-        if len(draws) != len(rows):
-            raise ImageError(f"{len(rows)} rows need {len(rows)} random streams, not {len(draws)}")
+        places = self._checked_rows(rows, draws)
         if len(rows):
             start = draws.to(places.device).child("image start").normal(*self.parameter.shape[1:]) * self.sd
             self.parameter[places] = self._within(start.to(self.parameter.dtype))
 
     @torch.no_grad()
     def set_rows(self, rows: Sequence[int], images: Float[Tensor, "n c h2 w2"]) -> None:
-        places = self._checked_rows(rows)
-        if images.ndim != 4 or images.shape[1] != self.channels or len(images) not in (1, len(rows)):
-            raise ImageError(
-                f"{len(rows)} rows start from pictures [{len(rows)} or 1, {self.channels}, h, w], "
-                f"not {list(images.shape)}"
-            )
-        if not torch.isfinite(images).all():
-            raise ImageError("a picture to start from holds NaN or infinite values")
-        pictures = fitted(images.to(self.parameter), self.size)
-        encoded = self._encoded(self.squash.to_latents(pictures))
-        self.parameter[places] = encoded.expand(len(rows), *encoded.shape[1:])
+        self._checked_rows(rows)
+        self.set_latents(rows, self.squash.to_latents(self._checked_pictures(rows, images)))
 
     @torch.no_grad()
     def project(self) -> None:
@@ -213,16 +283,6 @@ class LinearImage(Image):
         outside = ((latents - 0.5).abs() > 0.5 + _ROUNDING).flatten(1).any(1)
         projected = self._encoded(latents.clamp(0, 1))
         return torch.where(outside.view(-1, *[1] * (parameter.ndim - 1)), projected, parameter)
-
-    def _colored(self, coordinates: Tensor, offset: Tensor) -> Tensor:
-        """matrix x coordinates + offset, for [b, c, n] and an offset that broadcasts: one fused product."""
-        if self.color is None:
-            return coordinates + offset
-        return torch.baddbmm(offset, self._matrix.expand(len(coordinates), -1, -1), coordinates)
-
-    def _uncolored(self, latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        centred = latents - self._offset[:, None, None]
-        return centred if self.color is None else torch.einsum("dc,nchw->ndhw", self._inverse, centred)
 
 
 def fitted(images: Float[Tensor, "n c h w"], size: tuple[int, int]) -> Float[Tensor, "n c h2 w2"]:

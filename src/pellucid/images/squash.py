@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pellucid.errors import RecipeError, did_you_mean
 
-__all__ = ["SQUASHES", "Squash", "squash"]
+__all__ = ["SQUASHES", "Squash", "sigmoid", "squash"]
 
 # A photo's black and white become this far from 0 and 1, at most one 8-bit level: logits stay within +-5.5, where the
 # sigmoid still has a gradient.
@@ -98,7 +98,8 @@ class _Sigmoid(torch.autograd.Function):
         return tangents[0] * slope
 
 
-def _sigmoid(latents: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+def sigmoid(latents: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+    """The sigmoid; the bits of a picture do not depend on its row."""
     pixels: Tensor = _Sigmoid.apply(latents)
     return pixels
 
@@ -112,7 +113,7 @@ def _same(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 SQUASHES = {
-    "sigmoid": Squash("sigmoid", _sigmoid, _logit),
+    "sigmoid": Squash("sigmoid", sigmoid, _logit),
     "clip": Squash("clip", _clamped, _same, projects=True),
     "unbounded": Squash("unbounded", _same, _same),
 }
