@@ -30,7 +30,7 @@ from pellucid.models.taps import Tap
 from pellucid.objectives.objective import Objective, PerImage
 from pellucid.transforms.presets import parse
 
-__all__ = ["Finished", "Job", "Slots"]
+__all__ = ["Finished", "Job", "Slots", "is_on_plateau"]
 
 
 @dataclass(frozen=True)
@@ -279,13 +279,13 @@ class Slots:
         slot.step += 1
         if slot.step >= self.recipe.steps:
             slot.ended = "done"
-        elif self._is_on_plateau(slot.history):
+        elif is_on_plateau(slot.history, self.recipe.plateau, self.recipe.plateau_gain):
             slot.ended = "converged"
 
-    def _is_on_plateau(self, history: list[float]) -> bool:
-        """Whether the last `plateau` steps scored hardly better, on average, than those before them."""
-        span = self.recipe.plateau
-        if not span or len(history) < 2 * span:
-            return False
-        now, before = (sum(part) / span for part in (history[-span:], history[-2 * span : -span]))
-        return now - before <= self.recipe.plateau_gain * abs(before)
+
+def is_on_plateau(history: Sequence[float], span: int, gain: float) -> bool:
+    """Whether the last `span` scores are hardly better, on average, than those before them (relative `gain`)."""
+    if not span or len(history) < 2 * span:
+        return False
+    now, before = (sum(part) / span for part in (history[-span:], history[-2 * span : -span]))
+    return now - before <= gain * abs(before)
