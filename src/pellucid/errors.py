@@ -17,6 +17,7 @@ __all__ = [
     "TargetError",
     "WeightsError",
     "did_you_mean",
+    "is_out_of_memory",
 ]
 
 
@@ -49,6 +50,17 @@ class MissingExtra(PellucidError, ImportError):
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(f"{library} is not installed. Install it with: pip install 'pellucid[{extra}]'")
+
+
+# What PyTorch says, where it has no error of its own: its CPU allocator, Apple's GPU, CUDA and its libraries, C++.
+_OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory", "_STATUS_ALLOC_FAILED", "std::bad_alloc")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device, or the CPU's allocator, has no memory left. Needs no torch to be loaded."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:

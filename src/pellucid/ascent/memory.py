@@ -1,4 +1,4 @@
-"""Memory: what a step frees, kept for the next one; what is free; when there is none left."""
+"""Memory: what a step frees, kept for the next one; and what is free."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from contextlib import contextmanager
 import psutil
 import torch
 
-__all__ = ["free_bytes", "is_out_of_memory", "kept_memory"]
+__all__ = ["free_bytes", "kept_memory"]
 
 # Parameters of glibc's mallopt(3), and what restores its behaviour.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 _KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 64 * 2**20}
-_DEFAULT = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 128 * 2**10, _TOP_PAD: 0, _MMAP_THRESHOLD: 32 * 2**20}
+# What glibc adjusts by itself stays where it was set, so the thresholds go to where tensors of some size drive them.
+_DEFAULT = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 64 * 2**20, _TOP_PAD: 0, _MMAP_THRESHOLD: 32 * 2**20}
 
 
 @contextmanager
@@ -57,11 +58,3 @@ def free_bytes(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return psutil.virtual_memory().available
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a device, or the CPU's allocator, has no memory left."""
-    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("DefaultCPUAllocator" in text or "MPS backend out of memory" in text)

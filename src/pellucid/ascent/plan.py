@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
 
+from pellucid import __version__
+from pellucid.ascent.machine import machine_name
 from pellucid.ascent.memory import free_bytes
 from pellucid.ascent.recipe import Recipe
-from pellucid.ascent.trial import MOST_ERROR, Candidate, Trial, deviation, images_for, prepared, tried
-from pellucid.errors import RecipeError
+from pellucid.ascent.trial import MOST_ERROR, Candidate, Trial, deviation, images_for, prepared, tried, why_not
+from pellucid.errors import ModelError, RecipeError
 from pellucid.models.model import Model, Precision
 from pellucid.models.private_copy import Layout
 from pellucid.models.taps import Tap
@@ -24,7 +25,7 @@ __all__ = ["Plan", "Resolved", "find_device", "known_plans", "make_plan"]
 _BATCH_PIXELS = {"cpu": 8 * 224 * 224, "cuda": 64 * 224 * 224, "mps": 16 * 224 * 224}
 _MOST_IMAGES = 64
 _MEMORY_SHARE = 0.6  # of what is free, for the tensors between forward and backward; the rest is for everything else
-_LONG_RUN = 16 * 256  # image-steps from which a trial (some 30 image-steps) pays
+_LONG_RUN = 16 * 256  # image-steps from which a trial pays: some 20 images there and back, and 14 of the usual batch
 _MARGIN = 0.9  # a candidate must take less than this share of the usual one's time: timings are noisy
 
 
@@ -62,14 +63,17 @@ class Plan:
 
 
 known_plans: dict[str, dict[str, object]] = {}
-"""What trials have chosen in this process, by machine, network, layers and recipe: plain data, to be kept in a file."""
+"""What trials have chosen, by machine, network, layers and recipe: plain data, to be kept in a file.
+
+An entry that does not fit what the recipe and the machine allow is measured anew.
+"""
 
 
 def make_plan(recipe: Recipe, model: Model, num_images: int, taps: Sequence[Tap]) -> Plan:
     """Choose device, precision, layout, size and batch for pictures of what `taps` see.
 
     A long run (16 images of 256 steps) is preceded by a trial of some seconds, whose choice is remembered in
-    `known_plans`. What the recipe names is taken as it is.
+    `known_plans`. What the recipe names is taken as it is, but for a batch that memory does not hold.
 
     Raises:
         RecipeError: a device or precision that this machine lacks; the message names what it has.
@@ -91,14 +95,42 @@ def make_plan(recipe: Recipe, model: Model, num_images: int, taps: Sequence[Tap]
     if not recipe.trial or num_images * recipe.steps < _LONG_RUN:
         return _checked(model, first, recipe, taps)
     key = _key(first, model, taps, recipe)
-    if key not in known_plans:
-        plan = _measured(model, first, recipe, num_images, taps, candidates)
-        chosen = plan.resolved
-        known_plans[key] = {**asdict(chosen.candidate), "batch": chosen.batch}
-        return plan
-    resolved = replace(first, **known_plans[key])  # type: ignore[arg-type]
-    resolved = replace(resolved, batch=min(resolved.batch, num_images))
-    return Plan(resolved, (), ("chosen by an earlier trial on this machine",))
+    if (plan := _recalled(known_plans.get(key), first, num_images, candidates)) is None:
+        plan, bytes_per_image = _measured(model, first, recipe, num_images, taps, candidates)
+        chosen = {**asdict(plan.resolved.candidate), "batch": plan.resolved.batch}
+        capped = _most_held(bytes_per_image, device) < first.batch
+        known_plans[key] = {**chosen, "bytes_per_image": bytes_per_image, "capped": capped}
+    return plan
+
+
+def _recalled(entry: object, first: Resolved, num_images: int, candidates: Sequence[Candidate]) -> Plan | None:
+    """What an earlier trial chose, as far as memory holds it now.
+
+    None when there is nothing that can be used, or when memory capped that batch and does so no more.
+    """
+    if not isinstance(entry, Mapping):
+        return None
+    allowed = (*candidates, *(replace(candidate, folded=False) for candidate in candidates))
+    chosen = [c for c in allowed if all(entry.get(name) == value for name, value in asdict(c).items())]
+    batch, size = entry.get("batch"), entry.get("bytes_per_image")
+    if not chosen or type(batch) is not int or type(size) is not int or batch < 1 or size < 0:
+        return None
+    most = _most_held(size, torch.device(first.device))
+    if entry.get("capped") and most >= first.batch:
+        return None
+    batch = min(batch, num_images)
+    reasons = (_held(most, size),) if most < batch else ()
+    resolved = replace(first, **asdict(chosen[0]), batch=min(most, batch))
+    return Plan(resolved, (), (*reasons, "chosen by an earlier trial on this machine"))
+
+
+def _most_held(bytes_per_image: int, device: torch.device) -> int:
+    """How many images memory holds now; at least one, which is tried in any case."""
+    return max(1, int(_MEMORY_SHARE * free_bytes(device) / max(1, bytes_per_image)))
+
+
+def _held(most: int, bytes_per_image: int) -> str:
+    return f"memory holds {most} image{'s' * (most > 1)} at once, each {bytes_per_image / 2**20:.3g} MiB"
 
 
 def _candidates(recipe: Recipe, device: torch.device) -> list[Candidate]:
@@ -115,7 +147,12 @@ def _checked(model: Model, resolved: Resolved, recipe: Recipe, taps: Sequence[Ta
     if recipe.precision != "auto" or resolved.precision == "float32":
         return Plan(resolved)
     images = images_for(model, 1, resolved.size, torch.device(resolved.device))
-    error = deviation(_seen(model, resolved.candidate, taps, images), _exact(model, taps, images))
+    exact = _exact(model, taps, images)
+    try:
+        error = deviation(_seen(model, resolved.candidate, taps, images), exact)
+    except (ModelError, RuntimeError) as fault:
+        reason = f"{resolved.candidate} cannot run here: {why_not(fault)}"
+        return Plan(replace(resolved, precision="float32"), (), (reason,))
     if error <= MOST_ERROR:
         return Plan(resolved, (), (f"{resolved.precision} is within {error:.2%} of float32",))
     reason = f"{resolved.precision} is {error:.1%} off float32 here, more than {MOST_ERROR:.0%}: float32 instead"
@@ -129,8 +166,11 @@ def _measured(
     num_images: int,
     taps: Sequence[Tap],
     candidates: Sequence[Candidate],
-) -> Plan:
-    """Try the candidates at a small batch, then the best one at the usual batch, half and twice of it."""
+) -> tuple[Plan, int]:
+    """Try the candidates at a small batch, then the best one at the usual batch, half and twice of it.
+
+    Also says how many bytes an image takes (0 when nothing could be tried).
+    """
     device = torch.device(first.device)
     images = images_for(model, min(4, first.batch), first.size, device)
     exact = _exact(model, taps, images)
@@ -140,11 +180,11 @@ def _measured(
     fit = [t for t in trials if not t.failure and (asked or t.error <= MOST_ERROR)]
     reasons += [f"{t.candidate} is {t.error:.1%} off float32" for t in trials if not t.failure and t not in fit]
     if not fit:
-        return Plan(replace(first, precision="float32", folded=False), tuple(trials), tuple(reasons))
+        plain = first if asked else replace(first, precision="float32", folded=False)
+        return Plan(plain, tuple(trials), tuple(reasons)), 0
     best = min(fit, key=lambda t: t.seconds * (_MARGIN if t is fit[0] else 1))
-    most = max(1, int(_MEMORY_SHARE * free_bytes(device) / max(1, best.bytes_per_image)))
-    if most < first.batch:
-        reasons.append(f"memory holds {most} images, each {best.bytes_per_image / 2**20:.0f} MiB")
+    most = _most_held(best.bytes_per_image, device)
+    reasons += [_held(most, best.bytes_per_image)] if most < first.batch else []
     batch = min(first.batch, most)
     if not recipe.batch:
         sizes = [b for b in (batch, batch // 2, 2 * batch) if 1 <= b <= min(most, num_images, _MOST_IMAGES)]
@@ -153,7 +193,7 @@ def _measured(
         if usable := [t for t in runs if not t.failure]:
             batch = min(usable, key=lambda t: t.seconds * (_MARGIN if t.batch == sizes[0] else 1)).batch
     chosen = replace(first, **asdict(best.candidate), batch=batch)
-    return Plan(chosen, tuple(trials), (*reasons, f"fastest of {len(trials)} trials"))
+    return Plan(chosen, tuple(trials), (*reasons, f"fastest of {len(trials)} trials")), best.bytes_per_image
 
 
 def _seen(model: Model, candidate: Candidate, taps: Sequence[Tap], images: torch.Tensor) -> list[torch.Tensor]:
@@ -168,8 +208,8 @@ def _exact(model: Model, taps: Sequence[Tap], images: torch.Tensor) -> list[torc
 def _key(first: Resolved, model: Model, taps: Sequence[Tap], recipe: Recipe) -> str:
     layers = ",".join(sorted({tap.layer for tap in taps}))
     asked = (recipe.precision, recipe.layout, recipe.fold, recipe.batch, first.size, first.batch)
-    machine = torch.cuda.get_device_name(first.device) if first.device.startswith("cuda") else platform.machine()
-    text = f"{machine} {first.threads} {first.torch} {first.device} {model.weights_hash} {layers} {asked}"
+    machine = f"{machine_name(torch.device(first.device))} {first.threads} {first.torch} {first.device}"
+    text = f"{__version__} {machine} {model.weights_hash} {layers} {asked}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

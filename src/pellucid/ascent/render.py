@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid.ascent.memory import is_out_of_memory, kept_memory
+from pellucid.ascent.memory import kept_memory
 from pellucid.ascent.plan import Plan, make_plan
 from pellucid.ascent.progress import Progress, progress_bar
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import Rendering
 from pellucid.ascent.slots import Finished, Job, Slots
-from pellucid.errors import ModelError, RecipeError, TargetError
+from pellucid.errors import ModelError, RecipeError, TargetError, is_out_of_memory
 from pellucid.images import files
 from pellucid.models.model import Model
 from pellucid.models.targets import Target
@@ -128,40 +128,48 @@ class _Run:
             yield from self._finish(list(reversed(self.jobs)))
 
     def _finish(self, waiting: list[Job]) -> Iterator[Finished]:
-        began, done, image_steps = time.perf_counter(), 0, 0
-        slots = Slots(self.model, self.recipe, self.resolved, self.taps)
-        while waiting or not slots.is_empty:
-            entering = [waiting.pop() for _ in range(min(len(slots.free), len(waiting)))]
-            stopped = out_of_memory = False
+        self.began, self.image_steps, done = time.perf_counter(), 0, 0
+        slots: Slots | None = None
+        while waiting or not (slots is None or slots.is_empty):
+            finished: list[Finished] = []
+            out_of_memory = False
             try:
-                if entering:
+                if slots is None:
+                    slots = Slots(self.model, self.recipe, self.resolved, self.taps)
+                if entering := [waiting.pop() for _ in range(min(len(slots.free), len(waiting)))]:
                     slots.enter(entering)
-                slots.step()
-                image_steps += sum(slot is not None for slot in slots.slots)
-                total = self.recipe.steps * len(self.jobs)
-                seconds = time.perf_counter() - began
-                progress = Progress(min(image_steps, total), total, done, len(self.jobs), seconds)
-                if self.show is not None:
-                    self.show(progress)
-                stopped = self.callback is not None and self.callback(progress) is True
-            except KeyboardInterrupt:
-                stopped = True
+                if self._step(slots, done):
+                    slots.end("interrupted")
+                    waiting.clear()
+                finished = slots.leave()
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or slots.resolved.batch == 1:
+                if not is_out_of_memory(error) or self.resolved.batch == 1:
                     raise
                 out_of_memory = True  # handled below, where the error no longer holds on to tensors
             if out_of_memory:
                 # Half as many at once. Those under way begin again, from the same start: the same pictures.
-                waiting += reversed(slots.jobs)
-                half = replace(slots.resolved, batch=slots.resolved.batch // 2)
-                slots = Slots(self.model, self.recipe, half, self.taps)
-                continue
-            if stopped:
-                slots.end("interrupted")
-                waiting.clear()
-            for finished in slots.leave():
+                if slots is not None:
+                    waiting += reversed(slots.jobs)
+                    self.image_steps -= sum(slot.step for slot in slots.slots if slot is not None)
+                slots = None
+                self.resolved = replace(self.resolved, batch=self.resolved.batch // 2)
+            for one in finished:
                 done += 1
-                yield finished
+                yield one
+
+    def _step(self, slots: Slots, done: int) -> bool:
+        """One step for every image under way; whether the user wants no more."""
+        try:
+            slots.step()
+            self.image_steps += sum(slot is not None for slot in slots.slots)
+            total = self.recipe.steps * len(self.jobs)
+            seconds = time.perf_counter() - self.began
+            progress = Progress(min(self.image_steps, total), total, done, len(self.jobs), seconds)
+            if self.show is not None:
+                self.show(progress)
+            return self.callback is not None and self.callback(progress) is True
+        except KeyboardInterrupt:
+            return True
 
     def rendering(self, finished: Sequence[Finished]) -> Rendering:
         """The finished images as one value."""

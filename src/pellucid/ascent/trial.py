@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pellucid.ascent.memory import is_out_of_memory, kept_memory
-from pellucid.errors import ModelError
+from pellucid.ascent.memory import kept_memory
+from pellucid.errors import ModelError, is_out_of_memory
 from pellucid.models.model import Model, Precision
 from pellucid.models.private_copy import Layout
 from pellucid.models.taps import Tap
 
-__all__ = ["MOST_ERROR", "Candidate", "Trial", "deviation", "images_for", "prepared", "tried"]
+__all__ = [
+    "MOST_ERROR",
+    "Candidate",
+    "Trial",
+    "bytes_between",
+    "deviation",
+    "images_for",
+    "prepared",
+    "seconds_both_ways",
+    "tried",
+    "why_not",
+]
 
 MOST_ERROR = 0.02  # of the responses, relative to float32: more, and a precision is not used unless asked for
 _REPEATS = 3
@@ -67,22 +79,29 @@ def tried(
     try:
         worker = prepared(model, candidate, taps, images.device)
         with kept_memory():
-            seen, size = _run(worker, taps, images)  # also warms up
+            seen, size = bytes_between(worker, taps, images)  # also warms up
             error = 0.0 if exact is None else deviation(seen, exact)
-            seconds = min(_seconds(worker, taps, images) for _ in range(_REPEATS))
-    except (ModelError, RuntimeError) as fault:
-        reason = "out of memory" if is_out_of_memory(fault) else str(fault).partition("\n")[0]
-        return Trial(candidate, batch, float("inf"), float("inf"), 0, reason)
+            seconds = min(seconds_both_ways(worker, taps, images) for _ in range(_REPEATS))
+    except (ModelError, RuntimeError, MemoryError) as fault:
+        return Trial(candidate, batch, math.inf, math.inf, 0, why_not(fault))
     return Trial(candidate, batch, seconds / batch, error, size // batch)
 
 
+def why_not(fault: BaseException) -> str:
+    """What kept a candidate from running, in one line."""
+    return "out of memory" if is_out_of_memory(fault) else str(fault).partition("\n")[0] or type(fault).__name__
+
+
 def deviation(values: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
-    """How far responses (means over positions) are from exact ones: the largest relative error over the layers."""
+    """How far responses (means over positions) are from exact ones: the largest relative error over the layers.
+
+    Infinite where a response is no number.
+    """
     errors = []
     for value, true in zip(values, exact, strict=True):
         fast, slow = (_responses(activations) for activations in (value, true))
         errors.append(float((fast - slow).norm() / slow.norm().clamp(min=1e-12)))
-    return max(errors)
+    return max(math.inf if math.isnan(error) else error for error in errors)
 
 
 def _responses(value: Tensor) -> Tensor:
@@ -91,12 +110,14 @@ def _responses(value: Tensor) -> Tensor:
     return value.mean((2, 3)) if value.ndim == 4 else value.mean(1) if value.ndim == 3 else value
 
 
-def _run(worker: Model, taps: Sequence[Tap], images: Tensor) -> tuple[list[Tensor], int]:
-    """One forward and backward: the activations, and the bytes kept between the two."""
+def bytes_between(worker: Model, taps: Sequence[Tap], images: Tensor) -> tuple[list[Tensor], int]:
+    """One forward and backward: the activations, and the bytes kept between the two, weights not counted."""
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.data_ptr()] = tensor.nelement() * tensor.element_size()
+        if not isinstance(tensor, nn.Parameter) and not isinstance(tensor._base, nn.Parameter):
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     leaf = images.clone().requires_grad_()
@@ -107,7 +128,8 @@ def _run(worker: Model, taps: Sequence[Tap], images: Tensor) -> tuple[list[Tenso
     return [value.detach() for value in seen], sum(kept.values())
 
 
-def _seconds(worker: Model, taps: Sequence[Tap], images: Tensor) -> float:
+def seconds_both_ways(worker: Model, taps: Sequence[Tap], images: Tensor) -> float:
+    """How long one forward and backward of the cut network take."""
     if images.device.type != "cpu":
         torch.accelerator.synchronize()
     began = time.perf_counter()

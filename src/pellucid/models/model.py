@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pellucid.errors import ModelError, TargetError, did_you_mean
+from pellucid.errors import ModelError, TargetError, did_you_mean, is_out_of_memory
 from pellucid.models.class_names import class_index
 from pellucid.models.folding import fold_batch_norms
 from pellucid.models.layers import OUTPUT, Axes, Layer, check_axes, layers_of_calls
@@ -276,7 +276,7 @@ class Model:
                 normalised = torch.addcmul(self._shift, images.to(self._scale), self._scale)
                 result = self._forward(self._module, normalised) if self._forward else self._module(normalised)
         except _CANNOT_RUN as error:
-            if isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+            if is_out_of_memory(error):
                 raise  # not the network's fault: the ascent goes on with fewer images at once
             h, w = images.shape[-2:]
             reason = str(error).strip().partition("\n")[0] or type(error).__name__

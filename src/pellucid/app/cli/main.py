@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from pellucid import __version__
 from pellucid.app.cli import demo, layers, models, render
-from pellucid.errors import PellucidError
+from pellucid.errors import PellucidError, is_out_of_memory
 
 __all__ = ["app", "main", "run"]
 
@@ -99,7 +99,7 @@ def _usage(error: Exception, arguments: Sequence[str]) -> str:
 
 
 def _unexpected(error: Exception) -> str:
-    if type(error).__name__ == "OutOfMemoryError":  # torch's, which may not have been imported
-        return "the accelerator's memory is full; take a smaller --batch or --size, or --device cpu"
+    if is_out_of_memory(error):
+        return "the memory is full, even for one picture at once; take a smaller --size, or another --device"
     hint = "" if os.environ.get("PELLUCID_DEBUG") else " (set PELLUCID_DEBUG=1 to see where)"
     return f"unexpected {type(error).__name__}: {error}{hint}"
