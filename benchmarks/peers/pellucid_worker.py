@@ -11,7 +11,6 @@ from protocol import Options, serve
 from torch import Tensor, nn
 
 import pellucid as pl
-from pellucid.ascent.plan import resolve
 
 
 class Pellucid:
@@ -35,7 +34,7 @@ class Pellucid:
             f"{recipe.squash}",
             "transforms": recipe.transforms,
             "size": "the network's",
-            "precision": resolve(recipe, self.model, 1).precision,
+            "precision": pl.plan(self.model, f"{self.layer}:0", recipe=recipe).resolved.precision,
             "recipe": recipe.as_dict(),
         }
 
