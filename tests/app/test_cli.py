@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from pellucid.app.cli import main
 from pellucid.app.cli.layers import blocks
+from pellucid.ascent.plan import known_plans
 from pellucid.ascent.recipe import Recipe
 from pellucid.models.layers import Layer
 
@@ -40,6 +41,19 @@ def net():
 
 def model():
     return pl.Model(net(), name="small", size=16, classes=["cat", "dog"])
+
+class Picky(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+    def forward(self, x):
+        if torch.is_autocast_enabled("cpu"):
+            raise RuntimeError("only float32")
+        return self.norm(self.conv(x))
+
+def picky():
+    torch.manual_seed(0)
+    return pl.Model(Picky(), size=16)
 
 class Interrupts(nn.Module):
     calls = 0
@@ -113,7 +127,7 @@ def test_every_recipe_field_reaches_the_recipe(pellucid: Run, tmp_path: Path) ->
         "steps": 3, "learning_rate": 0.02, "schedule": "cosine", "optimizer": "sgd", "image": "pixels", "size": "16x18",
         "squash": "clip", "color": "none", "decay": 0.5, "sd": 0.02, "start": "start.png", "transforms": "jitter:2",
         "seed": 7, "snapshots": "0,2", "plateau": 50, "plateau_gain": 0.1, "rescue": False, "precision": "float32",
-        "batch": 1, "device": "cpu",
+        "layout": "contiguous", "fold": False, "trial": False, "batch": 1, "device": "cpu",
     }  # fmt: skip
     assert set(given) == {field.name for field in fields(Recipe)}
     options = [
@@ -172,6 +186,12 @@ MISTAKES = {
     "layers nets.py:model --device abacus": "no device 'abacus' here",
     "layers nets.py:net": "nets.py:net does not say how large its pictures are: give --size PX",
     "models torchvision:resnet5O": "no model fits 'torchvision:resnet5O'. Did you mean 'torchvision:resnet50'",
+    "render nets.py:model conv:0 --explain-plan --precision float8": "no precision 'float8'",
+    "render nets.py:model cnv:0 --explain-plan": "no layer 'cnv' in small. Did you mean 'conv'?",
+    "bench nets.py:model cnv": "no layer 'cnv' in small. Did you mean 'conv'?",
+    "bench nets.py:model conv --steps 0": "Invalid value for '--steps'",
+    "bench nets.py:model conv --device abacus": "no device 'abacus' here",
+    "bench nets.py:model conv --seed 3": "No such option: --seed",
     "demo -o bad.toml/demo": "cannot write 'bad.toml/demo'",
 }  # fmt: skip
 
@@ -282,6 +302,78 @@ def test_ctrl_c_saves_what_there_is_and_says_so(pellucid: Run, tmp_path: Path) -
     assert "pellucid: interrupted; saved 2 pictures of 2 in units" in ran.err
     assert "interrupted after" in ran.out
     assert (tmp_path / "units/conv-0.png").exists()
+
+
+def test_a_plan_is_explained_and_nothing_is_rendered(pellucid: Run, tmp_path: Path) -> None:
+    before = set(tmp_path.iterdir())
+    settings = ("--precision", "float32", "--layout", "contiguous", "--no-fold", "--batch", "3")
+    ran = pellucid("render", "nets.py:model", "conv:*", *settings, *QUICK, "-o", "new/folder/", "--explain-plan")
+    assert ran.code == 0, ran.err
+    told = {line[:13].strip(): line[13:].strip() for line in ran.out.splitlines()}
+    assert told == {
+        "plan": "small",
+        "pictures": "4 of 4 steps each",
+        "device": "cpu",
+        "precision": "float32",
+        "layout": "contiguous",
+        "batch norms": "as they are",
+        "size": "16 x 16 px",
+        "batch": "3",
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+    }
+    assert {path for path in tmp_path.iterdir() if path.name != "__pycache__"} == before
+
+
+def test_a_plan_tells_its_trials_and_is_the_plan_that_is_followed(
+    pellucid: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on a machine whose bfloat16 is known, but refused by the network.
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True, raising=False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_fp16_supported", lambda: False, raising=False)
+    line = ("render", "nets.py:picky", *["conv:0"] * 16, "--size", "16")
+    monkeypatch.setenv("PELLUCID_CACHE", "one")
+    known_plans.clear()
+    ran = pellucid(*line, "--explain-plan")
+    assert ran.code == 0, ran.err
+    trials = [line.rstrip() for line in ran.out.splitlines() if line.startswith(("bfloat16", "float32"))]
+    assert len(trials) >= 6
+    assert all(line.endswith("only float32") == line.startswith("bfloat16") for line in trials)
+    assert {line.split()[-2] for line in trials if line.startswith("float32, ch")} >= {"0.00%"}
+    assert "because: bfloat16, contiguous, batch norms folded cannot run here: " in ran.out
+    monkeypatch.setenv("PELLUCID_CACHE", "another")
+    known_plans.clear()
+    explained = json.loads(pellucid(*line, "--explain-plan", "--json").out)
+    assert explained["num_images"] == 16
+    failed, *_ = explained["trials"]
+    assert failed["candidate"]["precision"] == "bfloat16"
+    assert failed["seconds"] is failed["error"] is None
+    assert "only float32" in failed["failure"]
+    known_plans.clear()  # another process, which has the file only
+    written = Path("another/plans.json").stat().st_mtime_ns
+    followed = json.loads(pellucid(*line, "--steps", "256", "-o", "units", "--json").out)
+    assert followed["resolved"] == explained["resolved"]
+    assert Path("another/plans.json").stat().st_mtime_ns == written  # nothing was tried anew
+    known_plans.clear()
+
+
+def test_a_bench_tells_the_loop_the_bare_network_and_the_machine(pellucid: Run, tmp_path: Path) -> None:
+    before = set(tmp_path.iterdir())
+    line = ("bench", "nets.py:model", "conv", "--size", "16", "--batch", "4", "--steps", "3")
+    ran = pellucid(*line, "--precision", "float32")
+    assert ran.code == 0, ran.err
+    names = [line[:14].strip() for line in ran.out.splitlines()]
+    assert names[:2] == ["bench", "machine"]
+    assert {"batch", "images", "image-steps", "bare network", "peak", "share of peak", "a step", "memory"} < set(names)
+    document = json.loads(pellucid(*line, "--precision", "float64", "--json").out)
+    assert (document["layer"], document["timed_steps"], document["resolved"]["precision"]) == ("conv", 3, "float64")
+    assert document["images_per_second"] == pytest.approx(document["image_steps_per_second"] / 256)
+    assert {path for path in tmp_path.iterdir() if path.name != "__pycache__"} == before
+
+
+def test_a_bench_without_a_layer_takes_one_two_thirds_deep(pellucid: Run) -> None:
+    ran = pellucid("bench", "nets.py:model", "--batch", "1", "--steps", "1", "--json")
+    assert json.loads(ran.out)["layer"] == "mean"  # of the maps conv, relu, mean
 
 
 def test_layers_are_listed_with_what_a_target_needs(pellucid: Run) -> None:

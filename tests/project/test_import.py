@@ -65,7 +65,7 @@ def test_no_torch_before_it_is_needed(code: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["render"], ["layers"], ["models"], ["demo"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [[], ["render"], ["layers"], ["models"], ["demo"], ["bench"]], ids=" ".join)
 def test_help_imports_no_torch(arguments: list[str]) -> None:
     code = f"""
 import sys

@@ -177,7 +177,7 @@ def _measured(
     trials = [tried(model, candidate, taps, images, exact) for candidate in candidates]
     reasons = [f"{t.candidate} cannot run here: {t.failure}" for t in trials if t.failure]
     asked = recipe.precision != "auto"
-    fit = [t for t in trials if not t.failure and (asked or t.error <= MOST_ERROR)]
+    fit = [t for t in trials if not t.failure and (asked or (t.error or 0) <= MOST_ERROR)]
     reasons += [f"{t.candidate} is {t.error:.1%} off float32" for t in trials if not t.failure and t not in fit]
     if not fit:
         plain = first if asked else replace(first, precision="float32", folded=False)

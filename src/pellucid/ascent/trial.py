@@ -47,13 +47,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trial:
-    """What a candidate did: seconds an image of forward and backward, how far from float32, bytes an image; or why
-    it could not run."""
+    """What a candidate did: seconds an image of forward and backward, how far from float32 (None: not compared),
+    bytes an image; or why it could not run."""
 
     candidate: Candidate
     batch: int
     seconds: float
-    error: float
+    error: float | None
     bytes_per_image: int
     failure: str | None = None
 
@@ -80,7 +80,7 @@ def tried(
         worker = prepared(model, candidate, taps, images.device)
         with kept_memory():
             seen, size = bytes_between(worker, taps, images)  # also warms up
-            error = 0.0 if exact is None else deviation(seen, exact)
+            error = None if exact is None else deviation(seen, exact)
             seconds = min(seconds_both_ways(worker, taps, images) for _ in range(_REPEATS))
     except (ModelError, RuntimeError, MemoryError) as fault:
         return Trial(candidate, batch, math.inf, math.inf, 0, why_not(fault))

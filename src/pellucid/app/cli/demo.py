@@ -11,6 +11,7 @@ from pellucid.app.cli.model_options import Weights, open_model
 from pellucid.app.cli.output import writable_folder
 from pellucid.app.cli.progress import watched
 from pellucid.app.cli.tables import note
+from pellucid.app.plan_file import kept_plans
 from pellucid.ascent.progress import duration
 
 __all__ = ["demo"]
@@ -28,7 +29,7 @@ def demo(
 ) -> None:
     """Make a contact sheet and a page to look through, with the embedded network: from edges to objects."""
     writable_folder(output)
-    with watched() as watch:
+    with watched() as watch, kept_plans():
         watch.says("loading the embedded network")
         model = open_model("default", weights=weights)
         from pellucid.app.demo.exhibition import make_demo

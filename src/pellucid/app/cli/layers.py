@@ -16,7 +16,7 @@ from pellucid.app.cli.tables import note, print_table
 if TYPE_CHECKING:
     from pellucid.models.layers import Layer
 
-__all__ = ["blocks", "layers"]
+__all__ = ["blocks", "layers", "typical_layer"]
 
 # Modules that only hold others in a row; what they hold is as interesting as they are.
 _CONTAINER = re.compile(r"(Sequential|Stage|Encoder|Model|Features|Backbone)$")
@@ -79,7 +79,12 @@ def _places(layer: Layer) -> str:
     return "–"
 
 
-def _example(shown: list[Layer]) -> str:
+def typical_layer(shown: list[Layer]) -> Layer:
+    """One about two thirds deep, where units see parts of objects; with positions where there are such."""
     maps = [layer for layer in shown if len(layer.shape) > 1] or shown
-    layer = maps[len(maps) * 2 // 3]
+    return maps[len(maps) * 2 // 3]
+
+
+def _example(shown: list[Layer]) -> str:
+    layer = typical_layer(shown)
     return f"{layer.name}:{layer.units // 2}"

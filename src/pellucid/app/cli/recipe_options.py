@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,13 +31,14 @@ def option_name(field: Field[Any]) -> str:
     return f"--{field.name.replace('_', '-')}"
 
 
-def with_recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A command that takes every recipe field as an option and passes those given on as the dict `settings`."""
+def with_recipe_options(command: Callable[..., Any], only: Collection[str] | None = None) -> Callable[..., Any]:
+    """A command that takes every recipe field, or some, as an option and passes those given on as dict `settings`."""
+    taken = [field for panel in [*_PANELS, "Recipe"] for field in _fields_of(panel) if not only or field.name in only]
     own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "settings"]
-    settings = [_parameter(field) for panel in [*_PANELS, "Recipe"] for field in _fields_of(panel)]
+    settings = [_parameter(field) for field in taken]
 
     def with_settings(**given: Any) -> Any:
-        chosen = {field.name: given.pop(field.name) for field in fields(Recipe)}
+        chosen = {field.name: given.pop(field.name) for field in taken}
         return command(**given, settings={name: value for name, value in chosen.items() if value is not None})
 
     # Typer reads options off a signature.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +11,10 @@ import typer
 
 from pellucid.app.cli.model_options import Mean, Spec, Std, Weights, open_model
 from pellucid.app.cli.output import Output
+from pellucid.app.cli.plan_table import explain
 from pellucid.app.cli.progress import Watch, watched
 from pellucid.app.cli.recipe_options import read_recipe, with_recipe_options
+from pellucid.app.plan_file import kept_plans
 from pellucid.models.targets import Target
 
 if TYPE_CHECKING:
@@ -65,6 +68,9 @@ def render(
         bool,
         typer.Option("--sidecar/--no-sidecar", help="Beside each picture, its floats and provenance (safetensors)."),
     ] = True,
+    explain_plan: Annotated[
+        bool, typer.Option("--explain-plan", help="Print how the run would be done, and why; render nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document about the run; no bar.")] = False,
     weights: Weights = None,
     mean: Mean = None,
@@ -75,10 +81,14 @@ def render(
     """Render what each target looks for."""
     recipe = read_recipe(recipe_file, settings)
     asked = [Target.parse(text) for text in targets]
+    opened = partial(open_model, model, weights=weights, mean=mean, std=std, size=recipe.size)
+    if explain_plan:
+        explain(opened, asked, recipe, as_json=as_json)
+        return
     place = Output.given(output) if output is not None else None
-    with watched(quiet=as_json) as watch:
+    with watched(quiet=as_json) as watch, kept_plans():
         watch.says(f"loading {model}")
-        net = open_model(model, weights=weights, mean=mean, std=std, size=recipe.size)
+        net = opened()
         from pellucid.app.cli.saving import Saving
         from pellucid.objectives.from_target import expand_targets
 

@@ -1,0 +1,201 @@
+"""How fast the ascent is here, beside the bare network and beside what this machine can do at most."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, islice
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from pellucid.ascent.machine import machine_name
+from pellucid.ascent.memory import kept_memory
+from pellucid.ascent.plan import Plan, make_plan
+from pellucid.ascent.recipe import Recipe
+from pellucid.ascent.slots import Job, Slots
+from pellucid.ascent.trial import Candidate, bytes_between, images_for, prepared, seconds_both_ways
+from pellucid.models.model import Model, Precision
+from pellucid.models.taps import Tap
+from pellucid.objectives.units import channel
+
+__all__ = ["Bench", "measure"]
+
+_ROUNDS = 5  # loop and bare network take turns, and medians are told: machines are noisy
+_WARM_UP = 64  # steps at most until no image is blocked any more; most are awake after 17
+_LONG = 64  # pictures of the run that is planned for
+_ENDLESS = 10**9  # steps: no image may end while it is timed
+_SIZES = (256, 512, 1024, 2048, 4096, 8192)  # of the square matrices whose product is the machine's peak
+_LONG_PRODUCT = 0.2  # seconds: larger matrices than this bring no more
+_FLOAT = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What was measured. What cannot be had on a device is None.
+
+    `image_steps_per_second` counts steps of single images, in the ascent's loop and in the cut network alone, forward
+    and backward; `loop_to_bare` is the ratio of their times. `flops` are those of the network for one image-step,
+    `peak_flops` a second those of the largest matrix products. `split` are shares of a step's time. `peak_bytes` are
+    the accelerator's, or on a CPU the whole process's.
+    """
+
+    model: str
+    layer: str
+    machine: str
+    plan: Plan
+    recipe_steps: int
+    timed_steps: int
+    image_steps_per_second: float
+    bare_image_steps_per_second: float
+    loop_to_bare: float
+    flops: int | None
+    peak_flops: float
+    split: dict[str, float]
+    bytes_per_image: int
+    peak_bytes: int | None
+
+    @property
+    def images_per_second(self) -> float:
+        """Pictures of the recipe's steps; their scoring at the end, one forward, is not counted."""
+        return self.image_steps_per_second / self.recipe_steps
+
+    @property
+    def share_of_peak(self) -> float | None:
+        """Of the machine's matrix products, what the loop gets out of it."""
+        return None if self.flops is None else self.flops * self.image_steps_per_second / self.peak_flops
+
+    @property
+    def bare_share_of_peak(self) -> float | None:
+        """And what the bare network gets."""
+        return None if self.flops is None else self.flops * self.bare_image_steps_per_second / self.peak_flops
+
+
+def measure(model: Model, layer: str, recipe: Recipe, *, steps: int | None = None, seconds: float = 5.0) -> Bench:
+    """Time the ascent of a layer's first units, planned as a long run is, for so many steps or about so many seconds.
+
+    Raises:
+        TargetError: no such layer.
+        RecipeError: a device or precision that this machine lacks.
+    """
+    size = recipe.size or model.size
+    units = model.layer(layer, size).units
+    taps = tuple(dict.fromkeys(channel(layer, 0).taps))
+    plan = make_plan(recipe, model, _LONG, taps)
+    device = torch.device(plan.resolved.device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    endless = replace(recipe, steps=_ENDLESS, snapshots=(), plateau=0)
+    images = images_for(model, plan.resolved.batch, size, device)
+    with kept_memory():
+        slots = Slots(model, endless, plan.resolved, taps)
+        _warm_up(slots, _jobs(layer, units, recipe.seed))
+        _, kept = bytes_between(slots.model, taps, images)  # the bare network's warm-up
+        if steps is None:
+            steps = max(3, round(seconds / _seconds(device, slots.step, 2)))
+        rounds = min(_ROUNDS, steps)
+        each = math.ceil(steps / rounds)
+        peak, best_size = max((_matmul_flops(device, plan, edge), edge) for edge in _sizes(device, plan))
+        loop, bare, running, split_seconds = [], [], [], 0.0
+        for _ in range(rounds):
+            loop.append(_seconds(device, slots.step, each))
+            bare.append(sum(seconds_both_ways(slots.model, taps, images) for _ in range(each)) / each)
+            running.append(sum(slot is not None and slot.ended is None for slot in slots.slots))
+            peak = max(peak, _matmul_flops(device, plan, best_size))
+            slots.watch.running = True  # apart: it waits for the accelerator
+            watched = max(1, each // 4)
+            split_seconds += watched * _seconds(device, slots.step, watched)
+            slots.watch.running = False
+    parts = {str(part): spent / split_seconds for part, spent in slots.watch.seconds.items()}
+    return Bench(
+        model=model.name,
+        layer=layer,
+        machine=machine_name(device),
+        plan=plan,
+        recipe_steps=recipe.steps,
+        timed_steps=rounds * each,
+        image_steps_per_second=statistics.median(n / t for n, t in zip(running, loop, strict=True)),
+        bare_image_steps_per_second=len(images) / statistics.median(bare),
+        loop_to_bare=statistics.median(whole / part for whole, part in zip(loop, bare, strict=True)),
+        flops=_flops(model, plan, taps, device) or None,
+        peak_flops=peak,
+        split=dict(sorted(parts.items(), key=lambda part: -part[1])) | {"rest": max(0.0, 1 - sum(parts.values()))},
+        bytes_per_image=kept // len(images),
+        peak_bytes=_peak_bytes(device),
+    )
+
+
+def _jobs(layer: str, units: int, seed: int) -> Iterator[Job]:
+    """A layer's units in order, and again from another start."""
+    for index in count():
+        objective = channel(layer, index % units)
+        yield Job(index, objective, f"seed {seed} objective {objective.hash} member {index // units}")
+
+
+def _warm_up(slots: Slots, jobs: Iterator[Job]) -> None:
+    """Fill the slots and step until their images climb by themselves; dead ones make room for the next units."""
+    for step in range(_WARM_UP):
+        slots.leave()
+        if slots.free:
+            slots.enter(list(islice(jobs, len(slots.free))))
+        slots.step()
+        blocked = any(slot is not None and (slot.step == 0 or slot.rescue.redirects) for slot in slots.slots)
+        if step >= 2 and not blocked:
+            return
+
+
+def _seconds(device: torch.device, work: Callable[[], object], repeats: int) -> float:
+    """How long it takes, once, of so many times in a row."""
+    _wait(device)
+    began = time.perf_counter()
+    for _ in range(repeats):
+        work()
+    _wait(device)
+    return (time.perf_counter() - began) / repeats
+
+
+def _wait(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
+
+
+def _sizes(device: torch.device, plan: Plan) -> Iterator[int]:
+    """Edges of matrices, up to where one product takes long."""
+    for edge in _SIZES:
+        yield edge
+        if 2 * edge**3 / _matmul_flops(device, plan, edge) > _LONG_PRODUCT / 8:  # the next takes eight times as long
+            return
+
+
+def _matmul_flops(device: torch.device, plan: Plan, edge: int) -> float:
+    """Multiplications and additions a second in products of square matrices at the plan's precision; best of three."""
+    left, right = torch.randn(2, edge, edge, device=device, dtype=_FLOAT[plan.resolved.precision])
+    once = _seconds(device, lambda: left @ right, 1)
+    repeats = max(1, min(20, round(0.02 / once)))
+    return float(2 * edge**3 / min(_seconds(device, lambda: left @ right, repeats) for _ in range(3)))
+
+
+def _flops(model: Model, plan: Plan, taps: Sequence[Tap], device: torch.device) -> int:
+    """Of the cut network for one image, forward and backward to the picture, by the textbook: no faster algorithm."""
+    precision: Precision = "float64" if plan.resolved.precision == "float64" else "float32"
+    worker = prepared(model, Candidate(precision, "contiguous", plan.resolved.folded), taps, device)
+    image = images_for(model, 1, plan.resolved.size, device)
+    with FlopCounterMode(display=False) as counter:
+        seconds_both_ways(worker, taps, image)
+    return int(counter.get_total_flops())
+
+
+def _peak_bytes(device: torch.device) -> int | None:
+    """The most that was taken so far, where the system counts it."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if device.type != "cpu" or sys.platform == "win32":
+        return None
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2) counts in bytes there, in KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
