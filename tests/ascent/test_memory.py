@@ -173,8 +173,12 @@ class Narrow(nn.Module):
         return self.see(x)
 
 
-@pytest.mark.parametrize(("learning", "looking"), [(2, 100), (100, 2), (1, 2)], ids=["steps", "scores", "both"])
-def test_half_as_many_go_on_and_the_pictures_are_the_same(learning: int, looking: int) -> None:
+@pytest.mark.parametrize(
+    ("learning", "looking", "batch"),
+    [(3, 100, 3), (2, 100, 1), (100, 3, 3), (1, 2, 1)],
+    ids=["steps, half", "steps, a sixth", "scores", "both"],
+)
+def test_half_as_many_go_on_and_the_pictures_are_the_same(learning: int, looking: int, batch: int) -> None:
     targets = ["see:0", "see:1", "see:2", "-see:0", "-see:1", "-see:2"]
     settings = {**QUICK, "size": 8, "snapshots": (0, 3)}
     roomy = pl.render(pl.Model(Narrow(100, 100), size=8), targets, batch=6, **settings)
@@ -185,7 +189,7 @@ def test_half_as_many_go_on_and_the_pictures_are_the_same(learning: int, looking
     torch.testing.assert_close(narrow.snapshots[3], roomy.snapshots[3], rtol=0, atol=1e-6)
     assert narrow.targets == roomy.targets
     # What decides the last bits is recorded as it was done: with 6, then 3, then 1 at once.
-    assert (roomy.resolved.batch, narrow.resolved.batch) == (6, 1)
+    assert (roomy.resolved.batch, narrow.resolved.batch) == (6, batch)
     assert seen[-1].image_steps == seen[-1].total_image_steps == 18
 
 
