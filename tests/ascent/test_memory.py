@@ -193,6 +193,13 @@ def test_half_as_many_go_on_and_the_pictures_are_the_same(learning: int, looking
     assert seen[-1].image_steps == seen[-1].total_image_steps == 18
 
 
+def test_what_is_begun_again_does_not_count_as_done() -> None:
+    seen: list[int] = []
+    model, targets = pl.Model(Narrow(100, 1), size=8), ["see:0", "see:1"]
+    pl.render(model, targets, callback=lambda progress: seen.append(progress.image_steps), **QUICK)
+    assert seen == [2, 4, 6, 1, 2, 3, 4, 5, 6]  # two at once, until their scoring fails; then one by one
+
+
 def test_when_not_one_image_fits_the_error_is_the_allocators() -> None:
     with pytest.raises(RuntimeError) as caught:
         pl.render(pl.Model(Narrow(0, 100), size=8), ["see:0", "see:1"], **QUICK)
