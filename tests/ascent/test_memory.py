@@ -195,9 +195,9 @@ def test_half_as_many_go_on_and_the_pictures_are_the_same(learning: int, looking
 
 def test_what_is_begun_again_does_not_count_as_done() -> None:
     seen: list[int] = []
-    model, targets = pl.Model(Narrow(100, 1), size=8), ["see:0", "see:1"]
+    model, targets = pl.Model(Narrow(100, 2), size=8), ["see:0", "see:1", "see:2", "-see:0"]
     pl.render(model, targets, callback=lambda progress: seen.append(progress.image_steps), **QUICK)
-    assert seen == [2, 4, 6, 1, 2, 3, 4, 5, 6]  # two at once, until their scoring fails; then one by one
+    assert seen == [4, 8, 12, 2, 4, 6, 8, 10, 12]  # four at once, until their scoring fails; then two and two
 
 
 def test_when_not_one_image_fits_the_error_is_the_allocators() -> None:
