@@ -127,7 +127,7 @@ def test_every_recipe_field_reaches_the_recipe(pellucid: Run, tmp_path: Path) ->
         "steps": 3, "learning_rate": 0.02, "schedule": "cosine", "optimizer": "sgd", "image": "pixels", "size": "16x18",
         "squash": "clip", "color": "none", "decay": 0.5, "sd": 0.02, "start": "start.png", "transforms": "jitter:2",
         "seed": 7, "snapshots": "0,2", "plateau": 50, "plateau_gain": 0.1, "rescue": False, "precision": "float32",
-        "layout": "contiguous", "fold": False, "trial": False, "batch": 1, "device": "cpu",
+        "layout": "contiguous", "fold": False, "trial": False, "batch": 1, "lanes": 1, "device": "cpu",
     }  # fmt: skip
     assert set(given) == {field.name for field in fields(Recipe)}
     options = [

@@ -147,7 +147,7 @@ def test_the_fastest_candidate_is_taken_and_the_usual_one_where_it_is_as_fast(mo
 
         monkeypatch.setattr(planning, "tried", tried_by_hand)
         known_plans.clear()
-        return pl.plan(small(), ["3:0"] * 32, steps=128, size=32, device="cpu").resolved
+        return pl.plan(small(), ["3:0"] * 32, steps=128, size=32, device="cpu", lanes=1).resolved
 
     as_fast = plan_when({("contiguous", 0): 1.95, ("channels_last", 0): 2.0})
     assert (as_fast.precision, as_fast.layout) == ("bfloat16", "channels_last")

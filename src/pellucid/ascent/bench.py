@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count, islice
 
 import torch
@@ -18,6 +19,7 @@ from pellucid.ascent.memory import kept_memory
 from pellucid.ascent.plan import Plan, make_plan
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.slots import Job, Slots
+from pellucid.ascent.threads import side_by_side
 from pellucid.ascent.trial import Candidate, bytes_between, images_for, prepared, seconds_both_ways
 from pellucid.models.model import Model, Precision
 from pellucid.models.taps import Tap
@@ -90,27 +92,40 @@ def measure(model: Model, layer: str, recipe: Recipe, *, steps: int | None = Non
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     endless = replace(recipe, steps=_ENDLESS, snapshots=(), plateau=0)
-    images = images_for(model, plan.resolved.batch, size, device)
+    one = plan.resolved.of_lane()
+    images = images_for(model, one.batch, size, device)
+    jobs = _jobs(layer, units, recipe.seed)
     with kept_memory():
-        slots = Slots(model, endless, plan.resolved, taps)
-        _warm_up(slots, _jobs(layer, units, recipe.seed))
-        _, kept = bytes_between(slots.model, taps, images)  # the bare network's warm-up
+        lanes = [Slots(model, endless, one, taps) for _ in range(plan.resolved.lanes)]
+        for slots in lanes:
+            side_by_side(one.threads, [partial(_warm_up, slots, jobs)])
+            _, kept = bytes_between(slots.model, taps, images)  # the bare network's warm-up
+
+        def step(repeats: int) -> None:
+            """So many steps of every lane."""
+            side_by_side(one.threads, [partial(_repeat, slots.step, repeats) for slots in lanes])
+
+        def bare_steps(repeats: int) -> None:
+            """As many of the cut network alone, in as many lanes."""
+            alone = [partial(seconds_both_ways, slots.model, taps, images) for slots in lanes]
+            side_by_side(one.threads, [partial(_repeat, run, repeats) for run in alone])
+
         if steps is None:
-            steps = max(3, round(seconds / _seconds(device, slots.step, 2)))
+            steps = max(3, round(seconds / (_seconds(device, partial(step, 2)) / 2)))
         rounds = min(_ROUNDS, steps)
         each = math.ceil(steps / rounds)
         peak, best_size = max((_matmul_flops(device, plan, edge), edge) for edge in _sizes(device, plan))
         loop, bare, running, split_seconds = [], [], [], 0.0
         for _ in range(rounds):
-            loop.append(_seconds(device, slots.step, each))
-            bare.append(sum(seconds_both_ways(slots.model, taps, images) for _ in range(each)) / each)
-            running.append(sum(slot is not None and slot.ended is None for slot in slots.slots))
+            loop.append(_seconds(device, partial(step, each)) / each)
+            bare.append(_seconds(device, partial(bare_steps, each)) / each)
+            under_way = [slot for slots in lanes for slot in slots.slots]
+            running.append(sum(slot is not None and slot.ended is None for slot in under_way))
             peak = max(peak, _matmul_flops(device, plan, best_size))
-            slots.watch.running = True  # apart: it waits for the accelerator
-            watched = max(1, each // 4)
-            split_seconds += watched * _seconds(device, slots.step, watched)
-            slots.watch.running = False
-    parts = {str(part): spent / split_seconds for part, spent in slots.watch.seconds.items()}
+            lanes[0].watch.running = True  # apart: it waits for the accelerator
+            split_seconds += _seconds(device, partial(step, max(1, each // 4)))
+            lanes[0].watch.running = False
+    parts = {str(part): spent / split_seconds for part, spent in lanes[0].watch.seconds.items()}
     return Bench(
         model=model.name,
         layer=layer,
@@ -119,7 +134,7 @@ def measure(model: Model, layer: str, recipe: Recipe, *, steps: int | None = Non
         recipe_steps=recipe.steps,
         timed_steps=rounds * each,
         image_steps_per_second=statistics.median(n / t for n, t in zip(running, loop, strict=True)),
-        bare_image_steps_per_second=len(images) / statistics.median(bare),
+        bare_image_steps_per_second=len(images) * len(lanes) / statistics.median(bare),
         loop_to_bare=statistics.median(whole / part for whole, part in zip(loop, bare, strict=True)),
         flops=_flops(model, plan, taps, device) or None,
         peak_flops=peak,
@@ -148,14 +163,18 @@ def _warm_up(slots: Slots, jobs: Iterator[Job]) -> None:
             return
 
 
-def _seconds(device: torch.device, work: Callable[[], object], repeats: int) -> float:
-    """How long it takes, once, of so many times in a row."""
-    _wait(device)
-    began = time.perf_counter()
+def _repeat(work: Callable[[], object], repeats: int) -> None:
     for _ in range(repeats):
         work()
+
+
+def _seconds(device: torch.device, work: Callable[[], object]) -> float:
+    """How long it takes."""
     _wait(device)
-    return (time.perf_counter() - began) / repeats
+    began = time.perf_counter()
+    work()
+    _wait(device)
+    return time.perf_counter() - began
 
 
 def _wait(device: torch.device) -> None:
@@ -174,9 +193,11 @@ def _sizes(device: torch.device, plan: Plan) -> Iterator[int]:
 def _matmul_flops(device: torch.device, plan: Plan, edge: int) -> float:
     """Multiplications and additions a second in products of square matrices at the plan's precision; best of three."""
     left, right = torch.randn(2, edge, edge, device=device, dtype=_FLOAT[plan.resolved.precision])
-    once = _seconds(device, lambda: left @ right, 1)
+    product = partial(torch.matmul, left, right)
+    once = _seconds(device, product)
     repeats = max(1, min(20, round(0.02 / once)))
-    return float(2 * edge**3 / min(_seconds(device, lambda: left @ right, repeats) for _ in range(3)))
+    seconds = min(_seconds(device, partial(_repeat, product, repeats)) / repeats for _ in range(3))
+    return float(2 * edge**3 / seconds)
 
 
 def _flops(model: Model, plan: Plan, taps: Sequence[Tap], device: torch.device) -> int:

@@ -13,6 +13,7 @@ from pellucid import __version__
 from pellucid.ascent.machine import machine_name
 from pellucid.ascent.memory import free_bytes
 from pellucid.ascent.recipe import Recipe
+from pellucid.ascent.threads import side_by_side
 from pellucid.ascent.trial import MOST_ERROR, Candidate, Trial, deviation, images_for, prepared, tried, why_not
 from pellucid.errors import ModelError, RecipeError
 from pellucid.models.model import Model, Precision
@@ -24,6 +25,8 @@ __all__ = ["Plan", "Resolved", "find_device", "known_plans", "make_plan"]
 # Pixels in one batch at which a CPU with two cores and one GPU stop gaining (8 and 64 pictures of 224 px).
 _BATCH_PIXELS = {"cpu": 8 * 224 * 224, "cuda": 64 * 224 * 224, "mps": 16 * 224 * 224}
 _MOST_IMAGES = 64
+_MOST_LANES = 8  # each step holds Python's lock for a few ms: more lanes would wait for it,
+_LANE_PIXELS = 4 * 64 * 64  # and so would smaller ones
 _MEMORY_SHARE = 0.6  # of what is free, for the tensors between forward and backward; the rest is for everything else
 _LONG_RUN = 16 * 256  # image-steps from which a trial pays: some 20 images there and back, and 14 of the usual batch
 _MARGIN = 0.9  # a candidate must take less than this share of the usual one's time: timings are noisy
@@ -38,9 +41,14 @@ class Resolved:
     layout: Layout
     folded: bool
     size: tuple[int, int]
-    batch: int
-    threads: int
+    batch: int  # images at once, in all lanes
+    lanes: int
+    threads: int  # of each lane
     torch: str
+
+    def of_lane(self) -> Resolved:
+        """The same for one lane: its share of the images."""
+        return replace(self, batch=-(-self.batch // self.lanes), lanes=1)
 
     @property
     def candidate(self) -> Candidate:
@@ -82,14 +90,17 @@ def make_plan(recipe: Recipe, model: Model, num_images: int, taps: Sequence[Tap]
     candidates = _candidates(recipe, device)
     size = recipe.size or model.size
     usual = max(1, min(_MOST_IMAGES, _BATCH_PIXELS.get(device.type, _BATCH_PIXELS["cpu"]) // (size[0] * size[1])))
+    batch = min(recipe.batch or _shared_out(num_images, usual), num_images)
+    lanes, threads = _lanes(recipe, device, batch, size)
     first = Resolved(
         device=str(device),
         precision=candidates[0].precision,
         layout=candidates[0].layout,
         folded=candidates[0].folded,
         size=size,
-        batch=min(recipe.batch or usual, num_images),
-        threads=torch.get_num_threads(),
+        batch=batch,
+        lanes=lanes,
+        threads=threads,
         torch=torch.__version__,
     )
     if not recipe.trial or num_images * recipe.steps < _LONG_RUN:
@@ -101,6 +112,21 @@ def make_plan(recipe: Recipe, model: Model, num_images: int, taps: Sequence[Tap]
         capped = _most_held(bytes_per_image, device) < first.batch
         known_plans[key] = {**chosen, "bytes_per_image": bytes_per_image, "capped": capped}
     return plan
+
+
+def _shared_out(num_images: int, most: int) -> int:
+    """Images at once, at most `most`, so that the last round is as full as the first."""
+    return -(-num_images // -(-num_images // most))
+
+
+def _lanes(recipe: Recipe, device: torch.device, batch: int, size: tuple[int, int]) -> tuple[int, int]:
+    """How many lanes, and threads of each: on a CPU one for each core, as far as there is work for them."""
+    threads = torch.get_num_threads()
+    if device.type != "cpu":
+        return 1, threads
+    usual = min(threads, _MOST_LANES, max(1, batch * size[0] * size[1] // _LANE_PIXELS))
+    lanes = min(recipe.lanes or usual, batch)
+    return lanes, max(1, threads // lanes)
 
 
 def _recalled(entry: object, first: Resolved, num_images: int, candidates: Sequence[Candidate]) -> Plan | None:
@@ -120,7 +146,7 @@ def _recalled(entry: object, first: Resolved, num_images: int, candidates: Seque
         return None
     batch = min(batch, num_images)
     reasons = (_held(most, size),) if most < batch else ()
-    resolved = replace(first, **asdict(chosen[0]), batch=min(most, batch))
+    resolved = replace(first, **asdict(chosen[0]), batch=min(most, batch), lanes=min(most, batch, first.lanes))
     return Plan(resolved, (), (*reasons, "chosen by an earlier trial on this machine"))
 
 
@@ -172,9 +198,9 @@ def _measured(
     Also says how many bytes an image takes (0 when nothing could be tried).
     """
     device = torch.device(first.device)
-    images = images_for(model, min(4, first.batch), first.size, device)
+    images = images_for(model, min(4, first.of_lane().batch), first.size, device)
     exact = _exact(model, taps, images)
-    trials = [tried(model, candidate, taps, images, exact) for candidate in candidates]
+    trials = [_tried(model, candidate, taps, images, exact, first) for candidate in candidates]
     reasons = [f"{t.candidate} cannot run here: {t.failure}" for t in trials if t.failure]
     asked = recipe.precision != "auto"
     fit = [t for t in trials if not t.failure and (asked or (t.error or 0) <= MOST_ERROR)]
@@ -188,12 +214,26 @@ def _measured(
     batch = min(first.batch, most)
     if not recipe.batch:
         sizes = [b for b in (batch, batch // 2, 2 * batch) if 1 <= b <= min(most, num_images, _MOST_IMAGES)]
-        runs = [tried(model, best.candidate, taps, images_for(model, b, first.size, device), None) for b in sizes]
+        shares = [images_for(model, replace(first, batch=b).of_lane().batch, first.size, device) for b in sizes]
+        runs = [_tried(model, best.candidate, taps, share, None, first) for share in shares]
         trials += runs
-        if usable := [t for t in runs if not t.failure]:
-            batch = min(usable, key=lambda t: t.seconds * (_MARGIN if t.batch == sizes[0] else 1)).batch
-    chosen = replace(first, **asdict(best.candidate), batch=batch)
+        if usable := [(b, t) for b, t in zip(sizes, runs, strict=True) if not t.failure]:
+            batch, _ = min(usable, key=lambda run: run[1].seconds * (_MARGIN if run[0] == sizes[0] else 1))
+            batch = _shared_out(num_images, batch)
+    chosen = replace(first, **asdict(best.candidate), batch=batch, lanes=min(batch, first.lanes))
     return Plan(chosen, tuple(trials), (*reasons, f"fastest of {len(trials)} trials")), best.bytes_per_image
+
+
+def _tried(
+    model: Model,
+    candidate: Candidate,
+    taps: Sequence[Tap],
+    images: torch.Tensor,
+    exact: Sequence[torch.Tensor] | None,
+    first: Resolved,
+) -> Trial:
+    """A trial on the cores of one lane."""
+    return side_by_side(first.threads, [lambda: tried(model, candidate, taps, images, exact)])[0]
 
 
 def _seen(model: Model, candidate: Candidate, taps: Sequence[Tap], images: torch.Tensor) -> list[torch.Tensor]:
@@ -207,7 +247,7 @@ def _exact(model: Model, taps: Sequence[Tap], images: torch.Tensor) -> list[torc
 
 def _key(first: Resolved, model: Model, taps: Sequence[Tap], recipe: Recipe) -> str:
     layers = ",".join(sorted({tap.layer for tap in taps}))
-    asked = (recipe.precision, recipe.layout, recipe.fold, recipe.batch, first.size, first.batch)
+    asked = (recipe.precision, recipe.layout, recipe.fold, recipe.batch, first.size, first.batch, first.lanes)
     machine = f"{machine_name(torch.device(first.device))} {first.threads} {first.torch} {first.device}"
     text = f"{__version__} {machine} {model.weights_hash} {layers} {asked}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -67,6 +67,7 @@ class Recipe:
     fold: bool = _setting(True, "fold batch norms into the convolutions before them, where that is exact")
     trial: bool = _setting(True, "before a long run, measure which precision, layout and batch are fastest here")
     batch: int = _setting(0, "images optimised at once (0: chosen)")
+    lanes: int = _setting(0, "on a CPU, batches side by side, each with its share of the cores (0: chosen)")
     device: str = _setting("auto", "auto, cpu, cuda, cuda:1, mps")
 
     def __post_init__(self) -> None:
@@ -76,7 +77,7 @@ class Recipe:
             if value not in choices:
                 hint = did_you_mean(str(value), choices) or f" There are: {', '.join(choices)}."
                 raise RecipeError(f"no {name} {value!r}.{hint}")
-        bounds = {"steps": 1, "batch": 0, "plateau": 0, "decay": 0, "plateau_gain": 0, "sd": 0}
+        bounds = {"steps": 1, "batch": 0, "lanes": 0, "plateau": 0, "decay": 0, "plateau_gain": 0, "sd": 0}
         for name, low in bounds.items():
             if not getattr(self, name) >= low:
                 raise RecipeError(f"{name} must be at least {low}, not {getattr(self, name)!r}")

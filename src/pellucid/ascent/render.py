@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pellucid.ascent.lanes import Lane, Lanes, Waiting
 from pellucid.ascent.memory import kept_memory
 from pellucid.ascent.plan import Plan, make_plan
 from pellucid.ascent.progress import Progress, progress_bar
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import Rendering
-from pellucid.ascent.slots import Finished, Job, Slots
-from pellucid.errors import ModelError, RecipeError, TargetError, is_out_of_memory
+from pellucid.ascent.slots import Finished, Job
+from pellucid.errors import ModelError, RecipeError, TargetError
 from pellucid.images import files
 from pellucid.models.model import Model
 from pellucid.models.targets import Target
@@ -124,47 +125,26 @@ class _Run:
 
     def __iter__(self) -> Iterator[Finished]:
         """Continuous batching: what has finished leaves, and the next job takes its slot."""
+        began, done = time.perf_counter(), 0
+        waiting, total = Waiting(self.jobs), self.recipe.steps * len(self.jobs)
+        one = self.resolved.of_lane()
+        lanes = Lanes(
+            [Lane(self.model, self.recipe, one, self.taps, waiting) for _ in range(self.resolved.lanes)], one.threads
+        )
         with kept_memory():
-            yield from self._finish(list(reversed(self.jobs)))
+            for finished in lanes:
+                self.resolved = replace(self.resolved, batch=sum(lane.resolved.batch for lane in lanes.lanes))
+                seconds = time.perf_counter() - began
+                progress = Progress(min(lanes.image_steps, total), total, done, len(self.jobs), seconds)
+                if self._wants_no_more(progress):
+                    lanes.stop()
+                for picture in finished:
+                    done += 1
+                    yield picture
 
-    def _finish(self, waiting: list[Job]) -> Iterator[Finished]:
-        self.began, self.image_steps, done = time.perf_counter(), 0, 0
-        slots: Slots | None = None
-        while waiting or not (slots is None or slots.is_empty):
-            finished: list[Finished] = []
-            out_of_memory = False
-            try:
-                if slots is None:
-                    slots = Slots(self.model, self.recipe, self.resolved, self.taps)
-                if entering := [waiting.pop() for _ in range(min(len(slots.free), len(waiting)))]:
-                    slots.enter(entering)
-                if self._step(slots, done):
-                    slots.end("interrupted")
-                    waiting.clear()
-                finished = slots.leave()
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self.resolved.batch == 1:
-                    raise
-                out_of_memory = True  # handled below, where the error no longer holds on to tensors
-            if out_of_memory:
-                # Half as many at once. Those under way begin again, from the same start: the same pictures.
-                if slots is not None:
-                    waiting += reversed(slots.jobs)
-                    self.image_steps -= sum(slot.step for slot in slots.slots if slot is not None)
-                slots = None
-                self.resolved = replace(self.resolved, batch=self.resolved.batch // 2)
-            for one in finished:
-                done += 1
-                yield one
-
-    def _step(self, slots: Slots, done: int) -> bool:
-        """One step for every image under way; whether the user wants no more."""
+    def _wants_no_more(self, progress: Progress) -> bool:
+        """Show the progress to whoever asked for it; True when they stop the run."""
         try:
-            slots.step()
-            self.image_steps += sum(slot is not None for slot in slots.slots)
-            total = self.recipe.steps * len(self.jobs)
-            seconds = time.perf_counter() - self.began
-            progress = Progress(min(self.image_steps, total), total, done, len(self.jobs), seconds)
             if self.show is not None:
                 self.show(progress)
             return self.callback is not None and self.callback(progress) is True

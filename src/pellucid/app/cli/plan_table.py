@@ -58,10 +58,16 @@ def run_as(resolved: Resolved) -> list[tuple[str, str]]:
         ("layout", resolved.layout),
         ("batch norms", "folded where that is exact" if resolved.folded else "as they are"),
         ("size", f"{resolved.size[0]} x {resolved.size[1]} px"),
-        ("batch", str(resolved.batch)),
-        ("threads", str(resolved.threads)),
+        ("batch", _batch(resolved)),
+        ("threads", f"{resolved.threads}{' each' if resolved.lanes > 1 else ''}"),
         ("torch", resolved.torch),
     ]
+
+
+def _batch(resolved: Resolved) -> str:
+    if resolved.lanes == 1:
+        return str(resolved.batch)
+    return f"{resolved.batch} in {resolved.lanes} lanes side by side, {resolved.of_lane().batch} in each"
 
 
 def _rows(resolved: Resolved, recipe: Recipe, num_images: int) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ __all__ = ["option_name", "read_recipe", "with_recipe_options"]
 _PANELS = {
     "Picture": ("size", "image", "squash", "color", "decay", "sd", "start", "seed"),
     "Ascent": ("steps", "learning_rate", "schedule", "optimizer", "transforms", "plateau", "plateau_gain", "rescue"),
-    "Run": ("snapshots", "precision", "layout", "fold", "trial", "batch", "device"),
+    "Run": ("snapshots", "precision", "layout", "fold", "trial", "batch", "lanes", "device"),
 }
 _METAVARS = {"size": "H[xW]", "snapshots": "N,N,…", "start": "FILE", "transforms": "NAME|STEPS"}
 
