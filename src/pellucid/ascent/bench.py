@@ -41,9 +41,10 @@ class Bench:
     """What was measured. What cannot be had on a device is None.
 
     `image_steps_per_second` counts steps of single images, in the ascent's loop and in the cut network alone, forward
-    and backward; `loop_to_bare` is the ratio of their times. `flops` are those of the network for one image-step,
-    `peak_flops` a second those of the largest matrix products. `split` are shares of a step's time. `peak_bytes` are
-    the accelerator's, or on a CPU the whole process's.
+    and backward, in as many lanes; `loop_to_bare` is the ratio of their times, and `loop_to_whole` that to the cut
+    network as it is usually run, one batch of all images on all threads (with one lane both are the same). `flops` are
+    those of the network for one image-step, `peak_flops` a second those of the largest matrix products. `split` are
+    shares of a step's time. `peak_bytes` are the accelerator's, or on a CPU the whole process's.
     """
 
     model: str
@@ -55,6 +56,7 @@ class Bench:
     image_steps_per_second: float
     bare_image_steps_per_second: float
     loop_to_bare: float
+    loop_to_whole: float
     flops: int | None
     peak_flops: float
     split: dict[str, float]
@@ -115,10 +117,14 @@ def measure(model: Model, layer: str, recipe: Recipe, *, steps: int | None = Non
         rounds = min(_ROUNDS, steps)
         each = math.ceil(steps / rounds)
         peak, best_size = max((_matmul_flops(device, plan, edge), edge) for edge in _sizes(device, plan))
-        loop, bare, running, split_seconds = [], [], [], 0.0
+        whole_batch = images_for(model, one.batch * len(lanes), size, device)
+        whole_steps = partial(_repeat, partial(seconds_both_ways, lanes[0].model, taps, whole_batch))
+        whole_steps(1)
+        loop, bare, whole, running, split_seconds = [], [], [], [], 0.0
         for _ in range(rounds):
             loop.append(_seconds(device, partial(step, each)) / each)
             bare.append(_seconds(device, partial(bare_steps, each)) / each)
+            whole.append(_seconds(device, partial(whole_steps, each)) / each)
             under_way = [slot for slots in lanes for slot in slots.slots]
             running.append(sum(slot is not None and slot.ended is None for slot in under_way))
             peak = max(peak, _matmul_flops(device, plan, best_size))
@@ -135,7 +141,8 @@ def measure(model: Model, layer: str, recipe: Recipe, *, steps: int | None = Non
         timed_steps=rounds * each,
         image_steps_per_second=statistics.median(n / t for n, t in zip(running, loop, strict=True)),
         bare_image_steps_per_second=len(images) * len(lanes) / statistics.median(bare),
-        loop_to_bare=statistics.median(whole / part for whole, part in zip(loop, bare, strict=True)),
+        loop_to_bare=statistics.median(a / b for a, b in zip(loop, bare, strict=True)),
+        loop_to_whole=statistics.median(a / b for a, b in zip(loop, whole, strict=True)),
         flops=_flops(model, plan, taps, device) or None,
         peak_flops=peak,
         split=dict(sorted(parts.items(), key=lambda part: -part[1])) | {"rest": max(0.0, 1 - sum(parts.values()))},

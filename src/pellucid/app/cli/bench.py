@@ -70,6 +70,7 @@ def _rows(measured: Bench) -> list[tuple[str, str]]:
         ("images", f"{measured.images_per_second:.3g} a second, of {measured.recipe_steps} steps"),
         ("image-steps", f"{rate:.4g} a second (median over {measured.timed_steps} steps of the batch)"),
         ("bare network", f"{bare:.4g} image-steps a second; the loop takes {measured.loop_to_bare:.2f} times as long"),
+        *_whole(measured),
     ]
     if measured.flops is not None:
         shares = f"loop {measured.share_of_peak:.0%}, bare network {measured.bare_share_of_peak:.0%}"
@@ -106,3 +107,10 @@ def _document(measured: Bench) -> dict[str, Any]:
         "resolved": asdict(plan.resolved) | {"hash": plan.resolved.hash},
         "reasons": list(plan.reasons),
     }
+
+
+def _whole(measured: Bench) -> list[tuple[str, str]]:
+    """The bare network as one batch, where the loop runs in lanes."""
+    if measured.plan.resolved.lanes == 1:
+        return []
+    return [("… as one batch", f"on all threads: the loop takes {measured.loop_to_whole:.2f} times as long")]
