@@ -6,8 +6,8 @@
 
 `train` writes a checkpoint after every epoch below `--runs` and, started again, goes on from the last one. `robust`
 starts from the finished `plain` network, and both from `--start FILE` where it is given (in a new folder of `--runs`):
-the shipped weights can be trained on. `export` measures both, and writes float16 weights and model cards to
-`src/pellucid/assets/`.
+the shipped weights can be trained on. `export` measures those that `--runs` holds,
+and writes their float16 weights and model cards to `src/pellucid/assets/`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Schedule:
 
 
 SCHEDULES = {
-    "plain": Schedule(sizes_px=(48,) * 10 + (64,) * 3, peak_rate=0.2, warmup_epochs=2),
+    "plain": Schedule(sizes_px=(48,) * 10 + (64,) * 8, peak_rate=0.15, warmup_epochs=0.5, seed=1),
     "robust": Schedule(sizes_px=(48,) * 2 + (64,), peak_rate=0.04, warmup_epochs=0.3, epsilon=2 / 255),
 }
 
@@ -183,6 +183,8 @@ def export(data: Path, runs: Path) -> None:
     """Write the weights as float16 safetensors and a model card each, measured with those rounded weights."""
     val_pixels, val_labels = load_split(data, runs / "cache", "val")
     for name, asset in (("plain", "plain"), ("robust", "default")):
+        if not (runs / name / "last.pt").exists():
+            continue
         net = SmallInception()
         state = torch.load(runs / name / "last.pt", weights_only=True)["net"]
         half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
