@@ -51,8 +51,8 @@ torch.save((got.images, got.resolved.batch, [str(one) for one in got.status]), s
 """
 
 
-def faults_of_a_step(step: Callable[[], object], repeats: int = 15) -> float:
-    """Pages that the kernel had to hand out for a step: the median, for the first steps take what later ones reuse."""
+def faults_of_a_step(step: Callable[[], object], repeats: int = 60) -> float:
+    """Pages that the kernel had to hand out for a step: the median of the last, as the first take what is kept."""
     import resource
 
     faults = []
@@ -60,7 +60,7 @@ def faults_of_a_step(step: Callable[[], object], repeats: int = 15) -> float:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         step()
         faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-    return statistics.median(faults)
+    return statistics.median(faults[-15:])
 
 
 @GLIBC
