@@ -133,7 +133,8 @@ class _Run:
         )
         with kept_memory():
             for finished in lanes:
-                self.resolved = replace(self.resolved, batch=sum(lane.resolved.batch for lane in lanes.lanes))
+                if any(lane.resolved is not one for lane in lanes.lanes):  # memory ran out in one of them
+                    self.resolved = replace(self.resolved, batch=sum(lane.resolved.batch for lane in lanes.lanes))
                 seconds = time.perf_counter() - began
                 progress = Progress(min(lanes.image_steps, total), total, done, len(self.jobs), seconds)
                 if self._wants_no_more(progress):
