@@ -92,7 +92,7 @@ class Slots:
             self._keep_snapshots(canvas)
         seen = self.sight.see(canvas, self.draws)
         with watch.time("image"):
-            to_image = torch.autograd.grad(images, self.parameters, seen.gradient)
+            to_image = torch.autograd.grad(images, self.parameters, seen.gradient, materialize_grads=True)
             gradients = with_prior(self.image, self.recipe.prior, to_image)
         with watch.time("optimizer"):
             sizes = [torch.linalg.vector_norm(gradient.flatten(1), float("inf"), dim=1) for gradient in gradients]
@@ -133,7 +133,7 @@ class Slots:
         if slot.rescue.how is not None and state in ("done", "converged") and not score > 0:
             state = "dead"  # its gradient was woken, but the unit never fired
         if slot.step in self.recipe.snapshots:
-            slot.snapshots[slot.step] = image
+            slot.snapshots[slot.step] = image.float()
         status = Status(state, slot.step, slot.rescue.how)
         return Finished(slot.job, image.float(), parameters, score, slot.history, slot.snapshots, status)
 

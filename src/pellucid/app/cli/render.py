@@ -93,8 +93,8 @@ def render(
         from pellucid.objectives.from_target import expand_targets
 
         singles = expand_targets(asked, net)
-        place = place or Output.chosen(model, [target.slug for target in singles])
-        saving = Saving(place, singles, sidecar=sidecar)
+        place = place or Output.chosen(model, [target.slug for target in singles] * recipe.members)
+        saving = Saving(place, [single for single in singles for _ in range(recipe.members)], sidecar=sidecar)
         try:
             with watch.stops_on_interrupt():
                 for rendering in _finished(net, singles, recipe, place, watch):
