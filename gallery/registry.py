@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from gallery import boost, forum, places
+from gallery import boost, feature_maps, forum, joint, places, stages
 from gallery.exhibit import Exhibit
 from gallery.hall import Hall
 
@@ -16,5 +16,8 @@ ITEMS: Mapping[str, Item] = {
     **forum.ITEMS,
     **boost.ITEMS,
     **places.ITEMS,
+    **feature_maps.ITEMS,
+    **joint.ITEMS,
+    **stages.ITEMS,
 }
 """Key (that of files and of `--only`) -> item."""
