@@ -23,9 +23,9 @@ from torch import Tensor
 
 from pellucid.ascent.dream_recipe import DreamRecipe
 from pellucid.ascent.dreams import Dream, Octave
+from pellucid.ascent.machine import find_device
 from pellucid.ascent.memory import free_bytes, kept_memory
 from pellucid.ascent.photos import covering, in_range, read_photo, resized
-from pellucid.ascent.plan import find_device
 from pellucid.ascent.progress import DreamProgress, progress_bar
 from pellucid.ascent.rendering import State, Status
 from pellucid.ascent.tiles import MARGIN_PX, Tiles, find_tiles
