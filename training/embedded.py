@@ -123,6 +123,12 @@ def accuracy(net: nn.Module, pixels: Tensor, labels: Tensor, epsilon: float = 0.
     return hits / len(pixels)
 
 
+def load(net: nn.Module, file: Path) -> None:
+    """Begin from the weights of a checkpoint or of a safetensors file."""
+    weights = best_of(file) if file.suffix == ".pt" else load_file(file)
+    net.load_state_dict({key: value.float() for key, value in weights.items()}, strict=False)
+
+
 def sgd(net: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     """Momentum, and decay for weights but not for biases and batch norms."""
     decayed = [p for p in net.parameters() if p.ndim > 1]
@@ -150,11 +156,8 @@ def train(name: str, data: Path, runs: Path, start: Path | None = None) -> None:
     val_pixels, val_labels = load_split(data, runs / "cache", "val")
     torch.manual_seed(schedule.seed)
     net = SmallInception().to(memory_format=torch.channels_last)
-    if start is None and name == "robust":
-        start = runs / "plain/last.pt"
-    if start is not None:
-        weights = best_of(start) if start.suffix == ".pt" else load_file(start)
-        net.load_state_dict({key: value.float() for key, value in weights.items()}, strict=False)
+    if name == "robust" or start is not None:
+        load(net, start or runs / "plain/last.pt")
     optimizer = sgd(net, schedule)
     first, checkpoint = 0, folder / "last.pt"
     mean = AveragedModel(net) if schedule.averaged else None
