@@ -14,6 +14,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pellucid.ascent.dream import dream
+    from pellucid.ascent.dream_recipe import DreamRecipe
+    from pellucid.ascent.dreams import Dream
     from pellucid.ascent.plan import Plan
     from pellucid.ascent.progress import Progress
     from pellucid.ascent.recipe import Recipe
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Dream": "pellucid.ascent.dreams",
+    "DreamRecipe": "pellucid.ascent.dream_recipe",
     "Ensemble": "pellucid.models.ensemble",
     "Model": "pellucid.models.model",
     "PellucidError": "pellucid.errors",
@@ -37,6 +42,7 @@ _HOMES = {
     "Rendering": "pellucid.ascent.rendering",
     "Status": "pellucid.ascent.rendering",
     "Target": "pellucid.models.targets",
+    "dream": "pellucid.ascent.dream",
     "load": "pellucid.models.zoo",
     "plan": "pellucid.ascent.render",
     "render": "pellucid.ascent.render",
@@ -44,6 +50,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Dream",
+    "DreamRecipe",
     "Ensemble",
     "Model",
     "PellucidError",
@@ -54,6 +62,7 @@ __all__ = [
     "Status",
     "Target",
     "__version__",
+    "dream",
     "load",
     "plan",
     "render",

@@ -7,9 +7,14 @@ import torch
 from torch import nn
 
 import pellucid as pl
-from pellucid.ascent.jobs import Job
+from pellucid.ascent.jobs import Job, Slot
 from pellucid.ascent.lanes import Waiting
+from pellucid.ascent.plan import make_plan
+from pellucid.ascent.recipe import Recipe
+from pellucid.ascent.rescue import Rescue
+from pellucid.ascent.slots import Slots
 from pellucid.errors import RecipeError, TargetError
+from pellucid.models.taps import Tap
 from pellucid.objectives.groups import Diversity
 from pellucid.objectives.units import channel
 
@@ -75,6 +80,32 @@ def test_a_member_that_ends_early_waits_for_its_group(model: pl.Model) -> None:
     streamed = pl.stream(model, ["3:2", "3:3", "3:4"], groups=[0, 0, -1], diversity=0.1, level=0.2, batch=3, **QUICK)
     order = [one.targets[0] for one in streamed]
     assert abs(order.index("3:2") - order.index("3:3")) == 1
+
+
+def test_a_group_leaves_whole(model: pl.Model) -> None:
+    recipe = Recipe.of(QUICK, diversity=0.1, members=2)
+    jobs = [Job(i, channel("3", i), str(i), group=group) for i, group in enumerate([0, 0, -1])]
+    taps = [Tap("3")]
+    slots = Slots(model, recipe, make_plan(recipe, model, 3, taps, 2).resolved, taps)
+    slots.enter(jobs[: len(slots.slots)])
+    slots.step()
+    first, second = slots.slots[:2]
+    assert first is not None
+    assert second is not None
+    first.ended = "done"
+    assert slots.leave() == []
+    second.ended = "done"
+    assert [one.job.index for one in slots.leave()] == [0, 1]
+
+
+def test_who_counts_as_a_member() -> None:
+    slot = Slot(Job(0, channel("a", 0), "key", group=3), Rescue())
+    assert slot.group == -1  # it has not moved by itself yet: the others would hide that it is blocked
+    slot.step = 1
+    assert slot.group == 3
+    for state, group in {"done": 3, "converged": 3, "nonfinite": -1, "dead": -1}.items():
+        slot.ended = state  # type: ignore[assignment]
+        assert slot.group == group
 
 
 def test_a_broken_member_spares_its_group(model: pl.Model) -> None:
@@ -147,3 +178,15 @@ def test_contradictions_are_refused_before_the_first_step(
 def test_an_unknown_group_layer_is_refused(model: pl.Model) -> None:
     with pytest.raises(TargetError, match="no layer '9'"):
         pl.render(model, "3:2", members=2, diversity=1.0, group_layer="9", **QUICK)
+
+
+def test_a_group_does_not_hide_that_a_unit_is_blocked() -> None:
+    # Unit 0 is off everywhere and stays so; unit 1 lets diversity pull at the pictures all the same.
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
+    torch.manual_seed(0)
+    with torch.no_grad():
+        net[0].weight[0].zero_()
+        net[0].bias.copy_(torch.tensor([-1.0, 0.0]))
+    blocked = pl.Model(net, mean=(0.5,) * 3, std=(0.25,) * 3, size=16)
+    run = pl.render(blocked, "1:0", members=2, diversity=1.0, steps=40, size=16, trial=False)
+    assert [status.state for status in run.status] == ["dead", "dead"]

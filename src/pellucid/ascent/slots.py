@@ -97,8 +97,8 @@ class Slots:
         with watch.time("optimizer"):
             sizes = [torch.linalg.vector_norm(gradient.flatten(1), float("inf"), dim=1) for gradient in gradients]
             peaks = torch.stack(sizes).amax(0)
-            if seen.heard is not None:
-                peaks = torch.where((seen.heard > 0) | ~torch.isfinite(peaks), peaks, 0)
+            if seen.deaf is not None:
+                peaks = torch.where(seen.deaf & torch.isfinite(peaks), 0, peaks)
             self._move(seen.scores.cpu().tolist(), peaks.cpu().tolist(), gradients)
 
     def end(self, state: State) -> None:
