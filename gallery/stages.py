@@ -28,7 +28,7 @@ _SEEN = {
     "inception": "Colours, then stripes and mazes, then weaves, scales and eyes, at last a flower, a lamp, a window. "
     "First-stage pictures are blots with ragged edges; most deeper ones repeat one part all over, and few are whole "
     "things.",
-    "plain": "Colours, stripes, scales, then eyes and fur everywhere, at last knots without a name; all in garish colours.",
+    "plain": "Colours, stripes, scales, then eyes and fur everywhere, at last knots without a name, in garish colours.",
     "residual": "Colours, stripes, scales, and at last horses, a ship and deer, as far as 32 px can show them.",
 }
 
