@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pellucid.ascent.recipe import Recipe
     from pellucid.ascent.render import plan, render, stream
     from pellucid.ascent.rendering import Rendering, Status
+    from pellucid.ascent.snapshots import video_steps
     from pellucid.errors import PellucidError
     from pellucid.models.ensemble import Ensemble
     from pellucid.models.model import Model
@@ -41,6 +42,7 @@ _HOMES = {
     "plan": "pellucid.ascent.render",
     "render": "pellucid.ascent.render",
     "stream": "pellucid.ascent.render",
+    "video_steps": "pellucid.ascent.snapshots",
 }
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "plan",
     "render",
     "stream",
+    "video_steps",
 ]
 
 

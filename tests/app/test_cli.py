@@ -183,6 +183,10 @@ MISTAKES = {
     "render nets.py:model conv:0 -o bad.toml/a.png": "cannot write 'bad.toml/a.png'",
     "render nets.py:model conv:0 -o bad.toml/dir": "cannot write 'bad.toml/dir'",
     "render nets.py:model conv:0 -o a.gif": "no picture format '.gif'. Use .png, .webp or .jpg",
+    "render nets.py:model conv:0 -o a.mp4": "Use .png, .webp or .jpg, or a folder (and --video for a video)",
+    "render nets.py:model conv:0 --video a.avi": "cannot write 'a.avi': no video format '.avi'. Use .mp4, .gif",
+    "render nets.py:model conv:0 --video bad.toml/a.gif": "cannot write 'bad.toml/a.gif': a file of that name",
+    "render nets.py:model conv:0 -o a.webp --video ./a.webp": "picture and video would both be 'a.webp'",
     "layers nets.py:model --device abacus": "no device 'abacus' here",
     "layers nets.py:net": "nets.py:net does not say how large its pictures are: give --size PX",
     "models torchvision:resnet5O": "no model fits 'torchvision:resnet5O'. Did you mean 'torchvision:resnet50'",
@@ -245,6 +249,28 @@ def test_a_file_takes_several_pictures_as_a_contact_sheet(pellucid: Run) -> None
     for name in ("sheet.webp", "sheet-step-0000.webp", "sheet-step-0004.webp"):
         with Image.open(name) as sheet:
             assert sheet.width > 3 * 16
+
+
+@pytest.mark.parametrize(("output", "name"), [("sheet.png", "run.gif"), ("units", "new/run.webp")])
+def test_a_video_shows_the_whole_run_of_all_targets(pellucid: Run, tmp_path: Path, output: str, name: str) -> None:
+    ran = pellucid("render", "nets.py:model", "conv:0", "relu:3", *QUICK, "-o", output, "--video", name, "--json")
+    assert ran.code == 0, ran.err
+    document = json.loads(ran.out)
+    assert (document["video"], document["recipe"]["snapshots"]) == (name, [0, 1, 2, 3, 4])
+    with Image.open(name) as video:
+        assert getattr(video, "n_frames", 1) == 5
+        assert video.width > 2 * 200
+    assert not list(tmp_path.rglob("*step-*")), "only --snapshots makes files of them"
+
+
+def test_a_video_of_chosen_snapshots(pellucid: Run) -> None:
+    ran = pellucid("render", "nets.py:model", "conv:0", *QUICK, "-o", "a.png", "--video", "a.gif", "--snapshots", "0,2")
+    assert ran.code == 0, ran.err
+    assert "as a video in a.gif" in ran.err
+    assert Path("a-step-0002.png").exists()
+    with Image.open("a.gif") as video:
+        assert getattr(video, "n_frames", 1) == 3
+        assert video.size == (256, 256)
 
 
 def test_a_folder_takes_a_file_for_each_picture(pellucid: Run, tmp_path: Path) -> None:
