@@ -28,7 +28,7 @@ class Pellucid:
         recipe = pl.Recipe(device="cpu")
         return {
             "steps": recipe.steps,
-            "learning rate": recipe.learning_rate,
+            "learning rate": recipe.rate,
             "optimizer": recipe.optimizer,
             "image": f"{recipe.image}, decay {recipe.decay:g}, sd {recipe.sd:g}, colours of {recipe.color}, "
             f"{recipe.squash}",

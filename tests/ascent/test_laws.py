@@ -10,6 +10,7 @@ from torch import nn
 
 import pellucid as pl
 from pellucid.ascent import rescue, slots
+from pellucid.ascent.jobs import Job
 from pellucid.ascent.plan import make_plan
 from pellucid.objectives.objective import Custom, Objective
 from pellucid.objectives.units import channel
@@ -87,7 +88,7 @@ def _with_early_ends(model: pl.Model, targets: list[str], ends: dict[str, int], 
     taps = channel("second", 0).taps
     running = slots.Slots(model, recipe, make_plan(recipe, model, len(targets), taps).resolved, taps)
     waiting = [
-        slots.Job(i, objective, f"seed 0 objective {objective.hash} member 0")
+        Job(i, objective, f"seed 0 objective {objective.hash} member 0")
         for i, target in enumerate(targets)
         for objective in [channel("second", int(target.partition(":")[2]))]
     ]

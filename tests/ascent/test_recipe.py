@@ -30,7 +30,7 @@ def test_every_setting_says_what_it_is() -> None:
     [
         ('{"steps": 3', "is not a recipe"),
         ("[1]", "it holds a list"),
-        ('{"lerning_rate": 1}', "Did you mean 'learning_rate'?"),
+        ('{"lerning_rate": 1}', "Did you mean 'learning_rate'"),
         ('{"image": "furier"}', "no image 'furier'. Did you mean 'fourier'?"),
         ('{"schedule": "x"}', "There are: constant, linear, cosine"),
         ('{"learning_rate": -1}', "learning_rate must be a positive number"),

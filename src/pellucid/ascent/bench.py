@@ -14,11 +14,12 @@ from itertools import count, islice
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from pellucid.ascent.jobs import Job
 from pellucid.ascent.machine import machine_name
 from pellucid.ascent.memory import kept_memory
 from pellucid.ascent.plan import Plan, make_plan
 from pellucid.ascent.recipe import Recipe
-from pellucid.ascent.slots import Job, Slots
+from pellucid.ascent.slots import Slots
 from pellucid.ascent.threads import side_by_side
 from pellucid.ascent.trial import Candidate, bytes_between, images_for, prepared, seconds_both_ways
 from pellucid.models.model import Model, Precision
@@ -101,7 +102,7 @@ def measure(model: Model, layer: str, recipe: Recipe, *, steps: int | None = Non
         lanes = [Slots(model, endless, one, taps) for _ in range(plan.resolved.lanes)]
         for slots in lanes:
             side_by_side(one.threads, [partial(_warm_up, slots, jobs)])
-            _, kept = bytes_between(slots.model, taps, images)  # the bare network's warm-up
+            _, kept = bytes_between(slots.sight.model, taps, images)  # the bare network's warm-up
 
         def step(repeats: int) -> None:
             """So many steps of every lane."""
@@ -109,7 +110,7 @@ def measure(model: Model, layer: str, recipe: Recipe, *, steps: int | None = Non
 
         def bare_steps(repeats: int) -> None:
             """As many of the cut network alone, in as many lanes."""
-            alone = [partial(seconds_both_ways, slots.model, taps, images) for slots in lanes]
+            alone = [partial(seconds_both_ways, slots.sight.model, taps, images) for slots in lanes]
             side_by_side(one.threads, [partial(_repeat, run, repeats) for run in alone])
 
         if steps is None:
@@ -118,7 +119,7 @@ def measure(model: Model, layer: str, recipe: Recipe, *, steps: int | None = Non
         each = math.ceil(steps / rounds)
         peak, best_size = max((_matmul_flops(device, plan, edge), edge) for edge in _sizes(device, plan))
         whole_batch = images_for(model, one.batch * len(lanes), size, device)
-        whole_steps = partial(_repeat, partial(seconds_both_ways, lanes[0].model, taps, whole_batch))
+        whole_steps = partial(_repeat, partial(seconds_both_ways, lanes[0].sight.model, taps, whole_batch))
         whole_steps(1)
         loop, bare, whole, running, split_seconds = [], [], [], [], 0.0
         for _ in range(rounds):
@@ -128,10 +129,10 @@ def measure(model: Model, layer: str, recipe: Recipe, *, steps: int | None = Non
             under_way = [slot for slots in lanes for slot in slots.slots]
             running.append(sum(slot is not None and slot.ended is None for slot in under_way))
             peak = max(peak, _matmul_flops(device, plan, best_size))
-            lanes[0].watch.running = True  # apart: it waits for the accelerator
+            lanes[0].sight.watch.running = True  # apart: it waits for the accelerator
             split_seconds += _seconds(device, partial(step, max(1, each // 4)))
-            lanes[0].watch.running = False
-    parts = {str(part): spent / split_seconds for part, spent in lanes[0].watch.seconds.items()}
+            lanes[0].sight.watch.running = False
+    parts = {str(part): spent / split_seconds for part, spent in lanes[0].sight.watch.seconds.items()}
     return Bench(
         model=model.name,
         layer=layer,

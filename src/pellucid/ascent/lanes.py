@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import takewhile
 
 import torch
 
+from pellucid.ascent.jobs import Finished, ImageMaker, Job
 from pellucid.ascent.plan import Resolved
 from pellucid.ascent.recipe import Recipe
-from pellucid.ascent.slots import Finished, Job, Slots
+from pellucid.ascent.slots import Slots
 from pellucid.errors import is_out_of_memory
 from pellucid.models.model import Model
 from pellucid.models.taps import Tap
@@ -25,16 +28,27 @@ __all__ = ["Lane", "Lanes", "Waiting"]
 
 
 class Waiting:
-    """The jobs that no lane has taken yet, in order."""
+    """The jobs that no lane has taken yet, in order; those of a group stand together, where its first one stands."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self._jobs = list(reversed(jobs))
+        first = {job.group: place for place, job in reversed(list(enumerate(jobs))) if job.group >= 0}
+        ordered = sorted(enumerate(jobs), key=lambda entry: first.get(entry[1].group, entry[0]))
+        self._jobs = [job for _, job in reversed(ordered)]
+        self.largest_group = max(Counter(job.group for job in jobs if job.group >= 0).values(), default=1)
         self._lock = threading.Lock()
 
     def take(self, count: int) -> list[Job]:
-        """The next `count` jobs, or as many as there are."""
+        """The next jobs, at most `count`; of a group all or none."""
+        taken: list[Job] = []
         with self._lock:
-            return [self._jobs.pop() for _ in range(min(count, len(self._jobs)))]
+            while self._jobs and len(taken) + self._next_group() <= count:
+                taken += [self._jobs.pop() for _ in range(self._next_group())]
+        return taken
+
+    def _next_group(self) -> int:
+        """How many jobs must be taken together."""
+        group = self._jobs[-1].group
+        return 1 if group < 0 else sum(1 for _ in takewhile(lambda job: job.group == group, reversed(self._jobs)))
 
     def put_back(self, jobs: Sequence[Job]) -> None:
         """Jobs that have to begin again come first."""
@@ -56,8 +70,17 @@ class Lane:
     `image_steps` counts what has been done for pictures that are finished or under way.
     """
 
-    def __init__(self, model: Model, recipe: Recipe, resolved: Resolved, taps: Sequence[Tap], waiting: Waiting) -> None:
+    def __init__(
+        self,
+        model: Model,
+        recipe: Recipe,
+        resolved: Resolved,
+        taps: Sequence[Tap],
+        waiting: Waiting,
+        make_image: ImageMaker | None = None,
+    ) -> None:
         self.model, self.recipe, self.resolved, self.taps, self.waiting = model, recipe, resolved, taps, waiting
+        self.make_image = make_image
         self.image_steps = 0
         self._slots: Slots | None = None
 
@@ -70,7 +93,7 @@ class Lane:
         """Fill free slots, make one step, and let out what has finished."""
         try:
             if self._slots is None:
-                self._slots = Slots(self.model, self.recipe, self.resolved, self.taps)
+                self._slots = Slots(self.model, self.recipe, self.resolved, self.taps, self.make_image)
             if entering := self.waiting.take(len(self._slots.free)):
                 self._slots.enter(entering)
             if self._slots.is_empty:
@@ -79,7 +102,7 @@ class Lane:
             self.image_steps += sum(slot is not None for slot in self._slots.slots)
             return self._slots.leave()
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or self.resolved.batch == 1:
+            if not is_out_of_memory(error) or self.resolved.batch // 2 < self.waiting.largest_group:
                 raise
         # Here the error no longer holds on to tensors. Half as many at once; those under way begin again, from the
         # same start: the same pictures.
@@ -104,6 +127,7 @@ class Lanes:
 
     def __init__(self, lanes: Sequence[Lane], threads: int) -> None:
         self.lanes, self.threads = lanes, threads
+        self.was_stopped = False  # before its time, by a caller or by Ctrl-C
         self._stopped = threading.Event()
 
     @property
@@ -113,6 +137,7 @@ class Lanes:
 
     def stop(self) -> None:
         """Let every lane end after the step it is in; what is under way is still given."""
+        self.was_stopped = True
         self._stopped.set()
 
     def __iter__(self) -> Iterator[list[Finished]]:
@@ -148,7 +173,7 @@ class Lanes:
                 else:
                     yield event
         finally:
-            self.stop()
+            self._stopped.set()
             while any(thread.is_alive() for thread in running):
                 with suppress(queue.Empty):
                     happened.get(timeout=0.05)  # makes room for a lane that waits to report

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
+from torch.optim.adamw import adamw
+from torch.optim.nadam import nadam
 from torch.optim.sgd import sgd
 
-__all__ = ["Adam", "Optimizer", "Sgd", "build_optimizer"]
+__all__ = ["Adam", "AdamW", "NAdam", "Optimizer", "Sgd", "build_optimizer"]
 
 
 class Optimizer(ABC):
@@ -69,7 +72,12 @@ class Adam(Optimizer):
         self._counts = _by_row([torch.zeros(len(p), device=p.device) for p in parameters])
 
     def _move(self, rows: Sequence[int], gradients: list[Tensor], rate: float) -> None:
-        adam(
+        self._update(adam, rows, gradients, rate, 0.0)
+
+    def _update(
+        self, update: Callable[..., None], rows: Sequence[int], gradients: list[Tensor], rate: float, decay: float
+    ) -> None:
+        update(
             self._picked(self._parameters, rows),
             gradients,
             self._picked(self._means, rows),
@@ -81,7 +89,7 @@ class Adam(Optimizer):
             beta1=self.betas[0],
             beta2=self.betas[1],
             lr=rate,
-            weight_decay=0.0,
+            weight_decay=decay,
             eps=self.epsilon,
             maximize=False,
         )
@@ -92,6 +100,49 @@ class Adam(Optimizer):
         for states in (self._means, self._squares, self._counts):
             for state in self._picked(states, rows):
                 state.zero_()
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter, ICLR 2019): parameters fall towards a flat picture."""
+
+    decay = 0.01  # torch's
+
+    def _move(self, rows: Sequence[int], gradients: list[Tensor], rate: float) -> None:
+        self._update(adamw, rows, gradients, rate, self.decay)
+
+
+class NAdam(Adam):
+    """Adam with Nesterov's look ahead (Dozat, ICLR workshop 2016), torch's momentum schedule; MACO's optimiser."""
+
+    momentum_decay = 4e-3  # torch's
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        super().__init__(parameters)
+        self._products = _by_row([torch.ones(len(p), device=p.device) for p in parameters])
+
+    def _move(self, rows: Sequence[int], gradients: list[Tensor], rate: float) -> None:
+        nadam(
+            self._picked(self._parameters, rows),
+            gradients,
+            self._picked(self._means, rows),
+            self._picked(self._squares, rows),
+            self._picked(self._products, rows),
+            self._picked(self._counts, rows),
+            foreach=True,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            lr=rate,
+            weight_decay=0.0,
+            momentum_decay=self.momentum_decay,
+            eps=self.epsilon,
+        )
+
+    @torch.no_grad()
+    def reset_rows(self, rows: Sequence[int]) -> None:
+        """Zero moments and step counts, momenta as at the beginning."""
+        super().reset_rows(rows)
+        for product in self._picked(self._products, rows):
+            product.fill_(1.0)
 
 
 class Sgd(Optimizer):
@@ -124,6 +175,12 @@ class Sgd(Optimizer):
 
 
 def build_optimizer(name: str, parameters: Sequence[Tensor]) -> Optimizer:
-    """The optimiser a recipe names."""
-    kinds: dict[str, type[Optimizer]] = {"adam": Adam, "sgd": Sgd}
+    """The optimiser a recipe names; `plain` is a step along the gradient."""
+    kinds: dict[str, Callable[[Sequence[Tensor]], Optimizer]] = {
+        "adam": Adam,
+        "nadam": NAdam,
+        "adamw": AdamW,
+        "sgd": Sgd,
+        "plain": partial(Sgd, momentum=0.0),
+    }
     return kinds[name](parameters)

@@ -10,17 +10,17 @@ from dataclasses import asdict, dataclass, replace
 import torch
 
 from pellucid import __version__
-from pellucid.ascent.machine import machine_name
+from pellucid.ascent.machine import find_device, machine_name, precisions
 from pellucid.ascent.memory import free_bytes
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.threads import side_by_side
 from pellucid.ascent.trial import MOST_ERROR, Candidate, Trial, deviation, images_for, prepared, tried, why_not
-from pellucid.errors import ModelError, RecipeError
+from pellucid.errors import ModelError
 from pellucid.models.model import Model, Precision
 from pellucid.models.private_copy import Layout
 from pellucid.models.taps import Tap
 
-__all__ = ["Plan", "Resolved", "find_device", "known_plans", "make_plan"]
+__all__ = ["Plan", "Resolved", "known_plans", "make_plan"]
 
 # Pixels in one batch at which a CPU with two cores and one GPU stop gaining (8 and 64 pictures of 224 px).
 _BATCH_PIXELS = {"cpu": 8 * 224 * 224, "cuda": 64 * 224 * 224, "mps": 16 * 224 * 224}
@@ -45,6 +45,7 @@ class Resolved:
     lanes: int
     threads: int  # of each lane
     torch: str
+    learning_rate: float
 
     def of_lane(self) -> Resolved:
         """The same for one lane: its share of the images."""
@@ -77,15 +78,30 @@ An entry that does not fit what the recipe and the machine allow is measured ane
 """
 
 
-def make_plan(recipe: Recipe, model: Model, num_images: int, taps: Sequence[Tap]) -> Plan:
+def make_plan(recipe: Recipe, model: Model, num_images: int, taps: Sequence[Tap], largest_group: int = 1) -> Plan:
     """Choose device, precision, layout, size and batch for pictures of what `taps` see.
 
     A long run (16 images of 256 steps) is preceded by a trial of some seconds, whose choice is remembered in
-    `known_plans`. What the recipe names is taken as it is, but for a batch that memory does not hold.
+    `known_plans`. What the recipe names is taken as it is, but for a batch that memory does not hold, or that does not
+    hold `largest_group` images, which must be under way together.
 
     Raises:
         RecipeError: a device or precision that this machine lacks; the message names what it has.
     """
+    planned = _planned(recipe, model, num_images, taps)
+    if largest_group == 1:
+        return planned
+    return replace(planned, resolved=_whole_groups(planned.resolved, largest_group))
+
+
+def _whole_groups(resolved: Resolved, size: int) -> Resolved:
+    """Every lane holds at least one group of this size, and no slot that no other group fits into."""
+    lanes = min(resolved.lanes, max(1, resolved.batch // size))
+    groups = max(1, resolved.batch // lanes // size)
+    return replace(resolved, lanes=lanes, batch=lanes * groups * size)
+
+
+def _planned(recipe: Recipe, model: Model, num_images: int, taps: Sequence[Tap]) -> Plan:
     device = torch.device(find_device(recipe.device, model))
     candidates = _candidates(recipe, device)
     size = recipe.size or model.size
@@ -102,6 +118,7 @@ def make_plan(recipe: Recipe, model: Model, num_images: int, taps: Sequence[Tap]
         lanes=lanes,
         threads=threads,
         torch=torch.__version__,
+        learning_rate=recipe.rate,
     )
     if not recipe.trial or num_images * recipe.steps < _LONG_RUN:
         return _checked(model, first, recipe, taps)
@@ -161,11 +178,11 @@ def _held(most: int, bytes_per_image: int) -> str:
 
 def _candidates(recipe: Recipe, device: torch.device) -> list[Candidate]:
     """Ways to run the network, the usual one first."""
-    precisions = _precisions(recipe.precision, device)
+    possible = precisions(recipe.precision, device)
     layouts: list[Layout] = ["channels_last", "contiguous"]
     if recipe.layout in layouts:
         layouts = [layout for layout in layouts if layout == recipe.layout]
-    return [Candidate(p, layout, recipe.fold and p != "float64") for p in precisions for layout in layouts]
+    return [Candidate(p, layout, recipe.fold and p != "float64") for p in possible for layout in layouts]
 
 
 def _checked(model: Model, resolved: Resolved, recipe: Recipe, taps: Sequence[Tap]) -> Plan:
@@ -251,39 +268,3 @@ def _key(first: Resolved, model: Model, taps: Sequence[Tap], recipe: Recipe) -> 
     machine = f"{machine_name(torch.device(first.device))} {first.threads} {first.torch} {first.device}"
     text = f"{__version__} {machine} {model.weights_hash} {layers} {asked}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def find_device(wanted: str, model: Model) -> str:
-    """The device asked for; by default the network's own, or an accelerator when the network lies on the CPU."""
-    available = ["cpu"]
-    if torch.cuda.is_available():
-        available += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        available.append("mps")
-    if wanted == "auto":
-        if model.device.type != "cpu":
-            return str(model.device)
-        return available[1] if len(available) > 1 else "cpu"
-    if wanted not in available:
-        raise RecipeError(f"no device {wanted!r} here. There are: {', '.join(available)}.")
-    return wanted
-
-
-def _precisions(wanted: str, device: torch.device) -> list[Precision]:
-    """What the device can do: all of it in the order of what is usually fastest, or what was asked for."""
-    possible: list[Precision] = ["float32", "float64"] if device.type != "mps" else ["float32"]
-    # no public query for the CPU yet; these exist since torch 2.0 and 2.3
-    on_cpu = device.type == "cpu"
-    if (
-        torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        if on_cpu
-        else device.type == "mps" or torch.cuda.is_bf16_supported()
-    ):
-        possible.insert(0, "bfloat16")
-    if torch.ops.mkldnn._is_mkldnn_fp16_supported() if on_cpu else True:
-        possible.insert(1 if "bfloat16" in possible else 0, "float16")
-    if wanted == "auto":
-        return [p for p in possible if p != "float64" and not (p == "float16" and "bfloat16" in possible)]
-    if wanted not in possible:
-        raise RecipeError(f"no precision {wanted!r} on {device.type} here. There are: {', '.join(possible)}.")
-    return [p for p in possible if p == wanted]

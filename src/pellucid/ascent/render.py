@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,23 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pellucid.ascent.asked import TargetLike, ask
+from pellucid.ascent.growing import Grower, at_size, best_of, joined, octave_recipes, refuse_too_large
+from pellucid.ascent.image_for import image_for
+from pellucid.ascent.jobs import Finished, ImageMaker, Job
 from pellucid.ascent.lanes import Lane, Lanes, Waiting
+from pellucid.ascent.machine import find_device
 from pellucid.ascent.memory import kept_memory
 from pellucid.ascent.plan import Plan, make_plan
 from pellucid.ascent.progress import Progress, progress_bar
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import Rendering
-from pellucid.ascent.slots import Finished, Job
-from pellucid.errors import ModelError, RecipeError, TargetError
+from pellucid.errors import ModelError, RecipeError
 from pellucid.images import files
 from pellucid.models.model import Model
-from pellucid.models.targets import Target
-from pellucid.objectives.from_target import expand_targets, objective_of
-from pellucid.objectives.objective import Objective
+from pellucid.objectives.probes import Probe
 
 __all__ = ["TargetLike", "plan", "render", "stream"]
-
-TargetLike = str | Target | Objective
 
 
 def render(
@@ -38,6 +37,9 @@ def render(
     *,
     recipe: Recipe | Mapping[str, Any] | None = None,
     start: Tensor | None = None,
+    groups: Sequence[int] | None = None,
+    probes: Mapping[str, Probe] | None = None,
+    make_image: ImageMaker | None = None,
     progress: bool = False,
     callback: Callable[[Progress], bool | None] | None = None,
     **settings: Any,
@@ -50,15 +52,21 @@ def render(
     Args:
         recipe: how; `settings` are fields of `Recipe` that change it, e.g. `steps=128`.
         start: picture [c, h, w] in [0, 1] to start from, instead of noise.
+        groups: a number for each picture; those of one number are a group, which diversity, alignment and
+            shared_low_res couple (-1: in none). By default the `members` of a target are one.
+        probes: what `probe:NAME` means.
+        make_image: what is optimised, instead of the recipe's `image`: (how many, (height, width)) -> `Image`, for
+            instance a `Generator`.
         progress: show a bar with rate and time left.
         callback: called after every step; returning True stops the run, which gives what there is, as Ctrl-C does.
 
     Raises:
         TargetError: an unknown layer or class, a channel out of range, a position outside the map.
-        RecipeError: an unknown or bad setting.
+        RecipeError: an unknown or bad setting, or settings that contradict each other.
         ModelError: the network cannot run at this size.
     """
-    run = _Run(model, targets, recipe, start, callback, settings)
+    given = {"start": start, "groups": groups, "probes": probes, "make_image": make_image}
+    run = _Run(model, targets, recipe, callback, given, settings)
     with progress_bar() if progress else nullcontext(None) as run.show:
         finished = sorted(run, key=lambda done: done.job.index)
     if not finished:
@@ -72,11 +80,15 @@ def stream(
     *,
     recipe: Recipe | Mapping[str, Any] | None = None,
     start: Tensor | None = None,
+    groups: Sequence[int] | None = None,
+    probes: Mapping[str, Probe] | None = None,
+    make_image: ImageMaker | None = None,
     callback: Callable[[Progress], bool | None] | None = None,
     **settings: Any,
 ) -> Iterator[Rendering]:
     """Like `render`, but yields each picture, a rendering of one, as soon as it has finished."""
-    run = _Run(model, targets, recipe, start, callback, settings)
+    given = {"start": start, "groups": groups, "probes": probes, "make_image": make_image}
+    run = _Run(model, targets, recipe, callback, given, settings)
     return (run.rendering([finished]) for finished in run)
 
 
@@ -88,7 +100,7 @@ def plan(
     **settings: Any,
 ) -> Plan:
     """What `render` would do with the same arguments: device, precision, layout, batch, and why. Renders nothing."""
-    return _Run(model, targets, recipe, None, None, settings).plan
+    return _Run(model, targets, recipe, None, {}, settings).plan
 
 
 class _Run:
@@ -99,8 +111,8 @@ class _Run:
         model: Model,
         targets: TargetLike | Sequence[TargetLike],
         recipe: Recipe | Mapping[str, Any] | None,
-        start: Tensor | None,
         callback: Callable[[Progress], bool | None] | None,
+        given: Mapping[str, Any],
         settings: Mapping[str, Any],
     ) -> None:
         if not isinstance(model, Model):
@@ -110,38 +122,79 @@ class _Run:
         self.model, self.callback = model, callback
         self.show: Callable[[Progress], None] | None = None
         self.recipe = Recipe.of(recipe, **settings)
-        size = self.recipe.size or model.size
-        start = self._start_picture(start)
-        self.labels, objectives = _objectives(targets, model, size)
-        seen: Counter[str] = Counter()
-        self.jobs = []
-        for index, objective in enumerate(objectives):
-            key = f"seed {self.recipe.seed} objective {objective.hash} member {seen[objective.hash]}"
-            seen[objective.hash] += 1
-            self.jobs.append(Job(index, objective, key, start))
-        self.taps = tuple(dict.fromkeys(tap for objective in objectives for tap in objective.taps))
-        self.plan = make_plan(self.recipe, model, len(self.jobs), self.taps)
+        self.make_image: ImageMaker | None = given.get("make_image")
+        # One after another: the octaves, or the recipe as it is.
+        self.recipes = octave_recipes(self.recipe)
+        size = self.recipes[-1].size or model.size
+        start = self._start_picture(given.get("start"))
+        probes, groups = given.get("probes"), given.get("groups")
+        asked = ask(targets, model, self.recipe, size, start=start, probes=probes, groups=groups)
+        self.labels, self.jobs, self.taps = asked.labels, asked.jobs, asked.taps
+        self.largest_group = asked.largest_group
+        if self.recipe.octaves:
+            refuse_too_large(model, self.taps, self.recipe, torch.device(find_device(self.recipe.device, model)))
+        self.plans = [make_plan(one, model, len(self.jobs), self.taps, self.largest_group) for one in self.recipes]
+        self.plan = self.plans[-1]
         self.resolved = self.plan.resolved
+        image_for(self.recipes[-1], self.resolved, model.channels, self.make_image, 1)  # can it be made at all?
+        self._began, self._past_steps, self._stopped = 0.0, 0, False
 
     def __iter__(self) -> Iterator[Finished]:
+        """The pictures, each as soon as it has finished."""
+        self._began = time.perf_counter()
+        made = self._grown() if self.recipe.octaves else self._ascended(self.recipe, self.plan, self.jobs)
+        return best_of(made, self.recipe.best_of)
+
+    def _grown(self) -> Iterator[Finished]:
+        """Some pictures through all octaves, then the next."""
+        together = max(1, self.resolved.batch)
+        growers = [
+            Grower(self.model.channels, recipe, plan.resolved, self.make_image)
+            for recipe, plan in zip(self.recipes, self.plans, strict=True)
+        ]
+        for first in range(0, len(self.jobs), together):
+            so_far: dict[int, Finished] = {}
+            going = list(self.jobs[first : first + together])
+            for number, (recipe, plan) in enumerate(zip(self.recipes, self.plans, strict=True)):
+                jobs = [
+                    growers[number - 1].job(job, so_far[job.index], plan.resolved) if number else job for job in going
+                ]
+                for one in self._ascended(recipe, plan, jobs):
+                    so_far[one.job.index] = joined(so_far.get(one.job.index), one)
+                going = [job for job in going if job.index in so_far and so_far[job.index].status.is_good]
+                if self._stopped:
+                    break
+            size = self.recipes[-1].size or self.model.size
+            yield from (at_size(so_far[index], size) for index in sorted(so_far))
+            if self._stopped:
+                return
+
+    def _ascended(self, recipe: Recipe, plan: Plan, jobs: Sequence[Job]) -> Iterator[Finished]:
         """Continuous batching: what has finished leaves, and the next job takes its slot."""
-        began, done = time.perf_counter(), 0
-        waiting, total = Waiting(self.jobs), self.recipe.steps * len(self.jobs)
-        one = self.resolved.of_lane()
+        waiting, done = Waiting(jobs), 0
+        one = plan.resolved.of_lane()
         lanes = Lanes(
-            [Lane(self.model, self.recipe, one, self.taps, waiting) for _ in range(self.resolved.lanes)], one.threads
+            [
+                Lane(self.model, recipe, one, self.taps, waiting, self.make_image)
+                for _ in range(min(plan.resolved.lanes, len(jobs)))
+            ],
+            one.threads,
         )
+        total = self.recipe.total_steps * len(self.jobs)
         with kept_memory():
             for finished in lanes:
                 if any(lane.resolved is not one for lane in lanes.lanes):  # memory ran out in one of them
                     self.resolved = replace(self.resolved, batch=sum(lane.resolved.batch for lane in lanes.lanes))
-                seconds = time.perf_counter() - began
-                progress = Progress(min(lanes.image_steps, total), total, done, len(self.jobs), seconds)
-                if self._wants_no_more(progress):
+                seconds = time.perf_counter() - self._began
+                steps = min(self._past_steps + lanes.image_steps, total)
+                if self._wants_no_more(Progress(steps, total, done, len(self.jobs), seconds)):
+                    self._stopped = True
                     lanes.stop()
                 for picture in finished:
                     done += 1
                     yield picture
+        self._stopped = self._stopped or lanes.was_stopped
+        self._past_steps += lanes.image_steps
 
     def _wants_no_more(self, progress: Progress) -> bool:
         """Show the progress to whoever asked for it; True when they stop the run."""
@@ -166,7 +219,7 @@ class _Run:
             history=history,
             snapshots={step: torch.stack([one.snapshots.get(step, missing) for one in finished]) for step in kept},
             status=tuple(one.status for one in finished),
-            targets=tuple(self.labels[one.job.index] for one in finished),
+            targets=tuple(self.labels[one.job.index // self.recipe.best_of] for one in finished),
             recipe=self.recipe,
             resolved=self.resolved,
             model_name=self.model.name,
@@ -183,26 +236,3 @@ class _Run:
         if start is not None and (start.ndim != 3 or start.shape[0] != self.model.channels):
             raise RecipeError(f"start must be [{self.model.channels}, h, w], not {list(start.shape)}")
         return start
-
-
-def _objectives(
-    targets: TargetLike | Sequence[TargetLike], model: Model, size: tuple[int, int]
-) -> tuple[list[str], list[Objective]]:
-    """What to call each picture, and what it maximises."""
-    asked: Sequence[TargetLike] = [targets] if isinstance(targets, (str, Target, Objective)) else list(targets)
-    labels: list[str] = []
-    objectives: list[Objective] = []
-    for one in asked:
-        if isinstance(one, Objective):
-            labels.append(f"objective {one.hash[:8]}")
-            objectives.append(one)
-            continue
-        target = Target.parse(one) if isinstance(one, str) else one
-        if not isinstance(target, Target):
-            raise TargetError(f"a target is a text, a Target or an Objective, not {type(one).__name__}")
-        for single in expand_targets([target], model):
-            labels.append(str(single))
-            objectives.append(objective_of(single, model, size))
-    if not objectives:
-        raise TargetError("no target was given; name at least one, such as 'mixed4a:12' (pellucid layers MODEL)")
-    return labels, objectives

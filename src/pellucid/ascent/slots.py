@@ -1,101 +1,60 @@
 """The ascent loop: a fixed number of slots, each with an image, an objective and a history of its own.
 
-A slot knows nothing of its neighbours: it has its own random stream, step count, optimiser state and rescue. So an
-image that has finished can leave while the others go on, and what enters its slot starts afresh.
+A slot knows nothing of its neighbours, unless they are of its group: it has its own random stream, step count,
+optimiser state and rescue. So an image that has finished can leave while the others go on, and what enters its slot
+starts afresh.
 """
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from functools import partial
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from pellucid.ascent.image_for import image_for, with_prior
+from pellucid.ascent.jobs import Finished, ImageMaker, Job, Slot
+from pellucid.ascent.lbfgs import ascend
 from pellucid.ascent.optimizers import build_optimizer
 from pellucid.ascent.plan import Resolved
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import State, Status
 from pellucid.ascent.rescue import Rescue
-from pellucid.ascent.stopwatch import Stopwatch
-from pellucid.ascent.trial import prepared
+from pellucid.ascent.scoring import Sight
 from pellucid.draws import Draws
-from pellucid.images.build import build_image
-from pellucid.models.gradients import RedirectedReLU
-from pellucid.models.model import Model, Precision
+from pellucid.images.shared import SharedLowRes
+from pellucid.models.model import Model
 from pellucid.models.taps import Tap
-from pellucid.objectives.objective import Objective, PerImage
-from pellucid.transforms.presets import parse
+from pellucid.transforms.conditioning import blur_images
 
-__all__ = ["Finished", "Job", "Slots", "is_on_plateau"]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture to make: `index` is its place among those asked for, `key` names its random stream."""
-
-    index: int
-    objective: Objective
-    key: str
-    start: Float[Tensor, "c h w"] | None = None
-
-
-@dataclass(frozen=True)
-class Finished:
-    """One picture made. `image` [c, h, w] in the network's range; `parameters` [m] are what was optimised."""
-
-    job: Job
-    image: Tensor
-    parameters: Tensor
-    score: float
-    history: list[float]
-    snapshots: dict[int, Tensor]
-    status: Status
-
-
-@dataclass
-class _Slot:
-    job: Job
-    rescue: Rescue
-    step: int = 0
-    restarts: int = 0
-    history: list[float] = field(default_factory=list)
-    snapshots: dict[int, Tensor] = field(default_factory=dict)
-    ended: State | None = None
+__all__ = ["Slots", "is_on_plateau"]
 
 
 class Slots:
     """A batch of fixed shape that images enter and leave."""
 
-    def __init__(self, model: Model, recipe: Recipe, resolved: Resolved, taps: Sequence[Tap]) -> None:
-        """`taps` are all that the jobs to come look at."""
+    def __init__(
+        self,
+        model: Model,
+        recipe: Recipe,
+        resolved: Resolved,
+        taps: Sequence[Tap],
+        make_image: ImageMaker | None = None,
+    ) -> None:
+        """`taps` are all that the jobs to come look at; `make_image` makes other images than the recipe's."""
         self.recipe, self.resolved = recipe, resolved
         self.device = torch.device(resolved.device)
-        exact: Precision = "float64" if resolved.precision == "float64" else "float32"
-        self.model = prepared(model, resolved.candidate, taps, self.device)
-        self.exact_model = self.model if resolved.precision == exact else model.at(device=self.device, precision=exact)
-        self.image = build_image(
-            recipe.image,
-            resolved.batch,
-            resolved.size,
-            channels=model.channels,
-            decay=recipe.decay,
-            sd=recipe.sd,
-            squash=recipe.squash,
-            color=recipe.color,
-            device=self.device,
-            dtype=torch.float64 if exact == "float64" else torch.float32,
-        )
+        self._new_image = partial(image_for, recipe, resolved, model.channels, make_image)
+        self.image = self._new_image(resolved.batch)
+        self.sight = Sight(model, recipe, resolved, taps, self.image.ranges)
         self.parameters = list(self.image.parameters())
         self.optimizer = build_optimizer(recipe.optimizer, [p.data for p in self.parameters])
-        self.transform = parse(recipe.transforms)
-        self.watch = Stopwatch(self.device)
-        self.slots: list[_Slot | None] = [None] * resolved.batch
+        self.slots: list[Slot | None] = [None] * resolved.batch
         self.draws = Draws.from_keys(["empty"] * resolved.batch)  # on the CPU: tiny, and nothing to launch or wait for
-        self._objective: PerImage | None = None  # built anew when an image enters, leaves or climbs a rung
+        self._is_stale = True  # what is looked at changes when an image enters, leaves, starts to move or climbs a rung
 
     @property
     def free(self) -> list[int]:
@@ -116,46 +75,31 @@ class Slots:
         """Put jobs into free slots, each from its own start."""
         rows = self.free[: len(jobs)]
         for row, job in zip(rows, jobs, strict=True):
-            self.slots[row] = _Slot(job, Rescue(self.recipe.rescue))
+            self.slots[row] = Slot(job, Rescue(self.recipe.rescue))
+        if isinstance(self.image, SharedLowRes):
+            self.image.regroup(self._groups())
         self._start(rows)
 
     def step(self) -> None:
         """One step of ascent for every image under way."""
-        # The gradient is taken back part by part: each part's time can be told, and none holds on to another's tensors.
-        with self.watch.time("image"):
+        watch = self.sight.watch
+        if self._is_stale:
+            self.sight.look_at(self.slots)
+            self._is_stale = False
+        with watch.time("image"):
             images = self.image()
             canvas = images.detach().requires_grad_()
             self._keep_snapshots(canvas)
-        with self.watch.time("transforms"):
-            steps = torch.tensor([slot.step if slot else 0 for slot in self.slots])
-            shown = self.transform(canvas, self.draws.child("transform").at(steps))
-        with self.watch.time("network"):
-            scores, to_shown, to_canvas = self._scored(shown.detach().requires_grad_(), canvas)
-        with self.watch.time("transforms"):
-            (gradient,) = torch.autograd.grad(shown, canvas, to_shown)
-            gradient = gradient if to_canvas is None else gradient + to_canvas
-        with self.watch.time("image"):
-            gradients = torch.autograd.grad(images, self.parameters, gradient)
-        with self.watch.time("optimizer"):
+        seen = self.sight.see(canvas, self.draws)
+        with watch.time("image"):
+            to_image = torch.autograd.grad(images, self.parameters, seen.gradient)
+            gradients = with_prior(self.image, self.recipe.prior, to_image)
+        with watch.time("optimizer"):
             sizes = [torch.linalg.vector_norm(gradient.flatten(1), float("inf"), dim=1) for gradient in gradients]
             peaks = torch.stack(sizes).amax(0)
-            self._move(scores.cpu().tolist(), peaks.cpu().tolist(), gradients)
-
-    def _scored(self, shown: Tensor, canvas: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Scores [b], and the gradients of minus their sum: by what the network sees, and by the untransformed picture
-        where an objective looks at it."""
-        if self._objective is None:
-            self._objective = self._build_objective()
-        with ExitStack() as rules:
-            if (redirected := self._redirected_rows()).any():
-                rules.enter_context(RedirectedReLU(redirected))
-            activations = self.model.tap(self._in_range(shown), self._objective.taps).with_image(canvas)
-        scores = self._objective(activations)
-        if not scores.requires_grad:  # nothing depends on the picture
-            return scores, torch.zeros_like(shown), None
-        gradients: tuple[Tensor | None, ...] = torch.autograd.grad(-scores.sum(), [shown, canvas], allow_unused=True)
-        to_shown, to_canvas = gradients
-        return scores.detach(), torch.zeros_like(shown) if to_shown is None else to_shown, to_canvas
+            if seen.heard is not None:
+                peaks = torch.where((seen.heard > 0) | ~torch.isfinite(peaks), peaks, 0)
+            self._move(seen.scores.cpu().tolist(), peaks.cpu().tolist(), gradients)
 
     def end(self, state: State) -> None:
         """End every image under way, as it is."""
@@ -164,25 +108,26 @@ class Slots:
                 slot.ended = state
 
     def leave(self) -> list[Finished]:
-        """Take out the images that have ended, scored without transforms, in float32 or better."""
-        rows = [row for row, slot in enumerate(self.slots) if slot is not None and slot.ended is not None]
-        if not rows:
+        """Take out the images that have ended, and whose group has, scored without transforms in float32 or better."""
+        busy = {slot.job.group for slot in self.slots if slot is not None and slot.ended is None} - {-1}
+        leaving = [
+            (row, slot)
+            for row, slot in enumerate(self.slots)
+            if slot is not None and slot.ended is not None and slot.job.group not in busy
+        ]
+        if not leaving:
             return []
-        with torch.no_grad():
-            images = self._in_range(self.image())[rows]
-            objective = PerImage([slot.job.objective for row in rows if (slot := self.slots[row]) is not None])
-            scores = objective(self.exact_model.tap(images, objective.taps)).cpu().tolist()
-            flat = self.image.flat()[rows].cpu()
-            images = images.cpu()
-        finished = [self._finished(row, images[i], flat[i], scores[i]) for i, row in enumerate(rows)]
+        rows, slots = [row for row, _ in leaving], [slot for _, slot in leaving]
+        pictures, flat = self._refined(rows, slots)
+        scores = self.sight.judged(pictures, slots).cpu().tolist()
+        images, flat = self.sight.in_range(pictures).cpu(), flat.cpu()
+        finished = [self._finished(slot, images[i], flat[i], scores[i]) for i, slot in enumerate(slots)]
         for row in rows:
             self.slots[row] = None
-        self._objective = None
+        self._is_stale = True
         return finished
 
-    def _finished(self, row: int, image: Tensor, parameters: Tensor, score: float) -> Finished:
-        slot = self.slots[row]
-        assert slot is not None
+    def _finished(self, slot: Slot, image: Tensor, parameters: Tensor, score: float) -> Finished:
         assert slot.ended is not None
         state = slot.ended
         if slot.rescue.how is not None and state in ("done", "converged") and not score > 0:
@@ -192,42 +137,70 @@ class Slots:
         status = Status(state, slot.step, slot.rescue.how)
         return Finished(slot.job, image.float(), parameters, score, slot.history, slot.snapshots, status)
 
+    @torch.no_grad()
+    def _refined(self, rows: list[int], slots: list[Slot]) -> tuple[Tensor, Tensor]:
+        """The pictures [m, c, h, w] and parameters [m, n] of these rows, after L-BFGS where the recipe asks for it."""
+        flat = self.image.flat()[rows]
+        whole = [i for i, slot in enumerate(slots) if slot.ended in ("done", "converged")]
+        if not self.recipe.refine or not whole:
+            return self.image()[rows], flat
+        image, chosen = self._new_image(len(whole)), [slots[i] for i in whole]
+        best, histories = ascend(
+            lambda parameters: self.sight.climbed(image.at(parameters), chosen), flat[whole], self.recipe.refine
+        )
+        flat = flat.index_copy(0, torch.tensor(whole, device=flat.device), best)
+        for slot, history in zip(chosen, histories, strict=True):
+            slot.history.extend(history)
+        image = self._new_image(len(rows))
+        image.unflat(flat)
+        return image(), flat
+
+    @torch.no_grad()
     def _start(self, rows: list[int]) -> None:
         """Fill rows from their jobs' starts; each restart of a rescue is another, twice as bold one."""
+        slots = [slot for row in rows if (slot := self.slots[row]) is not None]
+        names = [f"{slot.job.key} start {slot.restarts}" if slot.restarts else slot.job.key for slot in slots]
+        own = Draws.from_keys(names)
         keys = self.draws.keys.clone()
-        for row in rows:
-            slot = self.slots[row]
-            assert slot is not None
-            name = slot.job.key if not slot.restarts else f"{slot.job.key} start {slot.restarts}"
-            own = Draws.from_keys([name])
-            keys[row] = own.keys[0]
-            if slot.job.start is not None and not slot.restarts:
-                self.image.set_rows([row], slot.job.start[None].to(self.parameters[0]))
-                continue
-            self.image.reset_rows([row], own.child("start"))
-            with torch.no_grad():
-                for parameter in self.parameters:
-                    parameter[row] *= 2.0**slot.restarts
+        keys[rows] = own.keys
         self.draws = Draws(keys)
+        if not all(slot.restarts == 0 and slot.job.parameters is not None for slot in slots):
+            self._start_afresh(rows, slots, own.child("start"))
+        for row, slot in zip(rows, slots, strict=True):
+            first = slot.restarts == 0
+            if first and slot.job.parameters is not None:
+                flat = self.image.flat()
+                flat[row] = slot.job.parameters.to(flat)
+                self.image.unflat(flat)
+            elif first and slot.job.start is not None:
+                self.image.set_rows([row], slot.job.start[None].to(self.parameters[0]))
+            for parameter in self.parameters if slot.restarts else ():
+                parameter[row] *= 2.0**slot.restarts
         self.optimizer.reset_rows(rows)
-        self._objective = None
+        self._is_stale = True
 
-    def _build_objective(self) -> PerImage:
-        objectives = [slot.job.objective if slot else None for slot in self.slots]
-        return PerImage(objectives, [bool(slot and slot.rescue.reads_before_rectifier) for slot in self.slots])
+    def _start_afresh(self, rows: list[int], slots: list[Slot], draws: Draws) -> None:
+        """From noise, where there is nothing else to start from. A group that shares parameters starts whole."""
+        if isinstance(self.image, SharedLowRes):
+            together = {slot.job.group for slot in slots} - {-1}
+            behind = [row for row, slot in enumerate(self.slots) if slot is not None and slot.job.group in together]
+            if set(behind) - set(rows):  # one of a group starts again: its own part only
+                self.image.own.reset_rows(rows, draws)
+                return
+        self.image.reset_rows(rows, draws)
 
-    def _redirected_rows(self) -> Tensor:
-        return torch.tensor([bool(slot and slot.rescue.redirects) for slot in self.slots])
-
-    def _in_range(self, images: Tensor) -> Tensor:
-        """From [0, 1] to the range that the network was declared to take."""
-        low, high = self.model.value_range
-        return images if (low, high) == (0.0, 1.0) else low + images * (high - low)
+    def _groups(self) -> list[list[int]]:
+        """The rows of each group under way."""
+        rows: dict[int, list[int]] = defaultdict(list)
+        for row, slot in enumerate(self.slots):
+            if slot is not None and slot.job.group >= 0:
+                rows[slot.job.group].append(row)
+        return list(rows.values())
 
     def _keep_snapshots(self, images: Tensor) -> None:
         for row, slot in enumerate(self.slots):
-            if slot is not None and slot.step in self.recipe.snapshots:
-                slot.snapshots[slot.step] = self._in_range(images[row].detach()).float().cpu().clone()
+            if slot is not None and slot.ended is None and slot.step in self.recipe.snapshots:
+                slot.snapshots[slot.step] = self.sight.in_range(images[row : row + 1].detach())[0].float().cpu().clone()
 
     def _move(self, scores: list[float], peaks: list[float], gradients: Sequence[Tensor]) -> None:
         """Judge every image by its score and its largest gradient; move those that can."""
@@ -237,10 +210,11 @@ class Slots:
                 continue
             if not (math.isfinite(scores[row]) and math.isfinite(peaks[row])):
                 slot.ended = "nonfinite"
+                self._is_stale = True
             elif peaks[row] > 0:
                 moving.append(row)
             else:
-                self._objective = None
+                self._is_stale = True
                 rung = slot.rescue.saw_none()
                 if slot.rescue.is_dead:
                     slot.ended = "dead"
@@ -256,31 +230,39 @@ class Slots:
         if restarting:
             self._start(restarting)
 
+    @torch.no_grad()
     def _update(self, moving: list[int], gradients: Sequence[Tensor]) -> None:
         if not moving:
             return
-        rates = {row: self._rate(slot.step) for row in moving if (slot := self.slots[row]) is not None}
-        self.optimizer.step(gradients, rates)
+        done = {row: slot.step / self.recipe.steps for row in moving if (slot := self.slots[row]) is not None}
+        self.optimizer.step(gradients, {row: _rate(self.recipe, share) for row, share in done.items()})
         self.image.project()
-
-    def _rate(self, step: int) -> float:
-        done = step / self.recipe.steps
-        factor = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
-        return self.recipe.learning_rate * factor[self.recipe.schedule]
+        if self.recipe.blur is not None:
+            first, last = self.recipe.blur
+            sigmas = [first + (last - first) * share for share in done.values()]
+            self.image.set_rows(moving, blur_images(self.image()[moving], sigmas))
 
     def _advance(self, row: int, score: float) -> None:
-        slot = self.slots[row]
+        slot, recipe = self.slots[row], self.recipe
         assert slot is not None
         read_before = slot.rescue.reads_before_rectifier
         slot.rescue.saw_gradient()
         if slot.rescue.reads_before_rectifier != read_before:
-            self._objective = None
+            self._is_stale = True
         slot.history.append(score)
         slot.step += 1
-        if slot.step >= self.recipe.steps:
+        if slot.step >= recipe.steps:
             slot.ended = "done"
-        elif is_on_plateau(slot.history, self.recipe.plateau, self.recipe.plateau_gain):
+        elif score >= (recipe.level if recipe.level is not None else math.inf) or is_on_plateau(
+            slot.history, recipe.plateau, recipe.plateau_gain
+        ):
             slot.ended = "converged"
+
+
+def _rate(recipe: Recipe, done: float) -> float:
+    """The learning rate when a share of the steps is done."""
+    factor = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[recipe.schedule]
+    return recipe.final_rate + (recipe.rate - recipe.final_rate) * factor
 
 
 def is_on_plateau(history: Sequence[float], span: int, gain: float) -> bool:

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from pellucid.draws import Draws
 from pellucid.errors import ImageError
 from pellucid.images.image import Image
 
-__all__ = ["Alpha", "over"]
+__all__ = ["Alpha", "over", "random_backgrounds"]
+
+_CELLS = 6  # of a random background along its longer side: patches that a network could see
 
 
 class Alpha(Image):
@@ -67,6 +70,17 @@ class Alpha(Image):
     def project(self) -> None:
         self.color.project()
         self.alpha.project()
+
+
+def random_backgrounds(draws: Draws, pictures: Float[Tensor, "b _ h w"]) -> Float[Tensor, "b c h w"]:
+    """A random background in [0, 1] for each picture: soft patches of colour, some six along the longer side.
+
+    Source: the idea of Lucid's `collapse_alpha_random`, whose backgrounds are decorrelated Fourier noise.
+    """
+    height, width = pictures.shape[2:]
+    rows, cols = (max(2, round(_CELLS * side / max(height, width))) for side in (height, width))
+    patches = draws.uniform(pictures.shape[1] - 1, rows, cols).to(pictures)
+    return F.interpolate(patches, size=(height, width), mode="bilinear", align_corners=True)
 
 
 def over(

@@ -60,6 +60,14 @@ class SharedLowRes(Image):
             )
         )
 
+    def regroup(self, groups: Sequence[Sequence[int]]) -> None:
+        """From now on these rows are groups. Those of a new group are to be filled before they are looked at.
+
+        Raises:
+            ImageError: as for a new image.
+        """
+        self.groups = _checked_groups(groups, self.num_images)
+
     @property
     def ranges(self) -> tuple[tuple[float, float], ...]:
         return self.own.ranges

@@ -38,13 +38,17 @@ class Tap:
 class Activations(Mapping[Tap, Tensor]):
     """What one forward's tapped layers returned: `[b, c, h, w]`, `[b, n, c]` (tokens) or `[b, c]`.
 
-    `image` is the network's input before normalisation and before any transform.
+    `image` is the network's input before normalisation and before any transform; `alpha` [b, 1, h, w] its opacity
+    where it has one.
     """
 
-    def __init__(self, values: Mapping[Tap, Tensor], layers: Mapping[str, Layer], image: Tensor) -> None:
+    def __init__(
+        self, values: Mapping[Tap, Tensor], layers: Mapping[str, Layer], image: Tensor, alpha: Tensor | None = None
+    ) -> None:
         self._values = dict(values)
         self.layers = layers
         self.image = image
+        self.alpha = alpha
 
     def __getitem__(self, tap: Tap | str) -> Tensor:
         return self._values[Tap(tap) if isinstance(tap, str) else tap]
@@ -57,11 +61,13 @@ class Activations(Mapping[Tap, Tensor]):
 
     def rows(self, rows: Tensor) -> Activations:
         """The same activations for some images of the batch only (`rows` int64 [m])."""
-        return Activations({tap: value[rows] for tap, value in self._values.items()}, self.layers, self.image[rows])
+        alpha = None if self.alpha is None else self.alpha[rows]
+        values = {tap: value[rows] for tap, value in self._values.items()}
+        return Activations(values, self.layers, self.image[rows], alpha)
 
-    def with_image(self, image: Float[Tensor, "b c h w"]) -> Activations:
+    def with_image(self, image: Float[Tensor, "b c h w"], alpha: Float[Tensor, "b 1 h w"] | None = None) -> Activations:
         """The same activations, with another picture as their origin (the untransformed one)."""
-        return Activations(self._values, self.layers, image)
+        return Activations(self._values, self.layers, image, alpha)
 
 
 class _Cut(BaseException):

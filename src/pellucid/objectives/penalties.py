@@ -29,6 +29,7 @@ __all__ = [
     "isotropic_variation",
     "l1",
     "l2",
+    "opacity",
     "parse_penalties",
     "total_variation",
 ]
@@ -52,6 +53,11 @@ class Penalty(Leaf):
         """The same penalty."""
         return self
 
+    @staticmethod
+    def seen(activations: Activations) -> Tensor:
+        """What of the picture this looks at: its colours."""
+        return activations.image
+
     @abstractmethod
     def of(self, images: Float[Tensor, "m c h w"]) -> Float[Tensor, " m"]:
         """The penalty of each picture."""
@@ -61,7 +67,7 @@ class Penalty(Leaf):
         """The penalty of each of these images."""
         first = leaves[0]
         assert isinstance(first, Penalty)
-        images = activations.image[rows]
+        images = first.seen(activations)[rows]
         return first.of(images.to(torch.promote_types(images.dtype, torch.float32)))
 
 
@@ -150,6 +156,21 @@ class InputDifference(Penalty):
         return distance / math.sqrt(photo.numel())
 
 
+@dataclass(frozen=True)
+class Opacity(Penalty):
+    """mean alpha."""
+
+    @staticmethod
+    def seen(activations: Activations) -> Tensor:
+        """The opacity."""
+        if activations.alpha is None:
+            raise RecipeError("the penalty alpha is a price for opacity, and the image has none: set alpha")
+        return activations.alpha
+
+    def of(self, images: Tensor) -> Tensor:
+        return images.mean((1, 2, 3))
+
+
 def _steps(images: Tensor) -> tuple[Tensor, Tensor]:
     """Differences to the next pixel: down [b, c, h-1, w] and right [b, c, h, w-1]."""
     return images[:, :, 1:] - images[:, :, :-1], images[:, :, :, 1:] - images[:, :, :, :-1]
@@ -231,6 +252,14 @@ def input_difference(photo: Float[Tensor, "c h w"]) -> Objective:
     return _penalty(InputDifference(FrozenTensor.of(photo)))
 
 
+def opacity() -> Objective:
+    """mean alpha, 0 to 1: a price for what is not transparent, in the objective's own units.
+
+    Source: Mordvintsev et al., "Differentiable Image Parameterizations", Distill 2018 (multiplies by 1 - mean alpha).
+    """
+    return _penalty(Opacity())
+
+
 def _penalty(leaf: Penalty) -> Objective:
     return Objective(((1.0, leaf),))
 
@@ -242,6 +271,7 @@ _NAMED: dict[str, Callable[..., Objective]] = {
     "isotropic-tv": isotropic_variation,
     "blur": blur_penalty,
     "boundary": boundary_complexity,
+    "alpha": opacity,
 }
 
 

@@ -61,7 +61,7 @@ def open_model(
     model = zoo.load(spec, weights=weights, mean=numbers["mean"], std=numbers["std"], size=size)
     if device is None:
         return model
-    from pellucid.ascent.plan import find_device
+    from pellucid.ascent.machine import find_device
 
     return model.at(device=find_device(device, model))
 

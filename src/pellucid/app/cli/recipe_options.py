@@ -12,18 +12,32 @@ import typer
 from rich.markup import escape
 
 from pellucid.app.cli.model_options import read_size
-from pellucid.ascent.recipe import Recipe
+from pellucid.ascent.recipe import Recipe, kind_of
 from pellucid.errors import RecipeError
 
 __all__ = ["option_name", "read_recipe", "with_recipe_options"]
 
 # Where an option stands in the help; a field that is not named here comes last, by itself.
 _PANELS = {
-    "Picture": ("size", "image", "squash", "color", "decay", "sd", "start", "seed"),
-    "Ascent": ("steps", "learning_rate", "schedule", "optimizer", "transforms", "plateau", "plateau_gain", "rescue"),
+    "Picture": ("size", "image", "squash", "color", "alpha", "decay", "sd", "start", "seed"),
+    "Ascent": (
+        *("steps", "learning_rate", "schedule", "final_rate", "optimizer", "transforms", "blur", "octaves", "refine"),
+        *("plateau", "plateau_gain", "level", "best_of", "rescue"),
+    ),
+    "What else moves the picture": ("penalties", "prior", "relu_gradient", "max_pool_gradient"),
+    "Groups": ("members", "diversity", "alignment", "group_layer", "shared_low_res", "shared_start"),
     "Run": ("snapshots", "precision", "layout", "fold", "trial", "batch", "lanes", "device"),
 }
-_METAVARS = {"size": "H[xW]", "snapshots": "N,N,…", "start": "FILE", "transforms": "NAME|STEPS"}
+_METAVARS = {
+    "size": "H[xW]",
+    "snapshots": "N,N,…",
+    "start": "FILE",
+    "transforms": "NAME|STEPS",
+    "penalties": "NAME:X",
+    "blur": "X,X",
+    "octaves": "NAME|OCTAVES",
+    "group_layer": "LAYER",
+}
 
 
 def option_name(field: Field[Any]) -> str:
@@ -82,12 +96,12 @@ def _parameter(field: Field[Any]) -> inspect.Parameter:
 
 
 def _metavar(field: Field[Any]) -> str:
-    by_type = {int: "N", float: "X"}.get(type(field.default), "NAME")
+    by_type = {int: "N", float: "X"}.get(kind_of(field), "NAME")
     return _METAVARS.get(field.name, by_type)
 
 
 def _default(field: Field[Any]) -> str:
-    if field.default is None or field.default == ():
+    if field.default is None or field.default in ((), ""):
         return ""
     shown = {True: "on", False: "off"}[field.default] if isinstance(field.default, bool) else field.default
     return f" [dim]({shown})[/dim]"
@@ -102,8 +116,10 @@ def _value(field: Field[Any], given: Any) -> Any:
     if field.name == "size":
         return read_size(given)
     if field.name == "snapshots":
-        return _steps(given)
-    kind = type(field.default)
+        return _numbers(field, given, int, "a list of steps, such as 0,16,64")
+    if field.name == "blur":
+        return _numbers(field, given, float, "two sigmas in px, such as 2.4,0.8")
+    kind = kind_of(field)
     if kind not in (int, float):
         return given
     try:
@@ -113,8 +129,8 @@ def _value(field: Field[Any], given: Any) -> Any:
         raise RecipeError(f"{option_name(field)} is {what}, not {given!r}") from None
 
 
-def _steps(text: str) -> tuple[int, ...]:
+def _numbers(field: Field[Any], text: str, kind: type, what: str) -> tuple[Any, ...]:
     try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
+        return tuple(kind(part) for part in text.split(",") if part.strip())
     except ValueError:
-        raise RecipeError(f"--snapshots is a list of steps, such as 0,16,64, not {text!r}") from None
+        raise RecipeError(f"{option_name(field)} is {what}, not {text!r}") from None
