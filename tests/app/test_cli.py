@@ -284,6 +284,16 @@ def test_a_folder_takes_a_file_for_each_picture(pellucid: Run, tmp_path: Path) -
     assert in_order == ["logit:dog", "-conv:1", "conv:0", "conv:0"]
 
 
+def test_members_of_a_target_are_pictures_of_their_own(pellucid: Run, tmp_path: Path) -> None:
+    for output in ("units", "sheet.png"):
+        members = ("--members", "2", "--diversity", "1")
+        ran = pellucid("render", "nets.py:model", "conv:0-1", *members, *QUICK, "-o", output, "--json")
+        assert ran.code == 0, ran.err
+        assert [made["target"] for made in json.loads(ran.out)["images"]] == ["conv:0"] * 2 + ["conv:1"] * 2
+    names = {path.name for path in (tmp_path / "units").glob("*.png")}
+    assert names == {"conv-0.png", "conv-0-2.png", "conv-1.png", "conv-1-2.png"}
+
+
 def test_without_an_output_pictures_have_sensible_names(pellucid: Run, tmp_path: Path) -> None:
     pellucid("render", "nets.py:model", *QUICK, "--", "-conv:1")
     assert (tmp_path / "neg-conv-1.png").exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -81,20 +80,14 @@ def test_a_video_needs_snapshots(model: pl.Model, tmp_path: Path) -> None:
         pl.render(model, "0:0", steps=1).save_video(tmp_path / "a.gif")
 
 
-class _Transparent(pl.Recipe):
-    """A recipe whose images have opacity as their last channel."""
-
-    alpha = True
-
-
 @pytest.fixture
 def half_clear(run: pl.Rendering) -> pl.Rendering:
     """The run's pictures, see-through in their left half."""
     opacity = torch.ones(2, 1, 32, 32)
     opacity[..., :16] = 0
     images = torch.cat([run.images, opacity], 1)
-    settings: dict[str, Any] = {"recipe": _Transparent(snapshots=run.recipe.snapshots)}
-    return replace(run, images=images, snapshots={0: images, 20: images}, value_range=(-1.0, 1.0), **settings)
+    recipe = replace(run.recipe, alpha=True)
+    return replace(run, images=images, snapshots={0: images, 20: images}, value_range=(-1.0, 1.0), recipe=recipe)
 
 
 def test_transparency_is_kept_on_disk_and_is_no_colour(half_clear: pl.Rendering, tmp_path: Path) -> None:
@@ -117,6 +110,22 @@ def test_sheets_and_videos_of_transparent_pictures_show_a_checkerboard(
     for shown in (sheet[12:268, 12:130], (frame.transpose(1, 2, 0) * 255)[:, :118]):
         assert abs(shown[:8, :8] - 102.0).max() <= 8
         assert abs(shown[:8, 8:16] - 153.0).max() <= 8
+
+
+def test_what_a_network_does_not_look_at_is_see_through_on_disk(tmp_path: Path) -> None:
+    """A unit that looks at the left half only, and a price for opacity: the right half of the PNG is see-through."""
+    look = torch.zeros(1, 3, 8, 8)
+    look[..., :4] = torch.tensor([1.0, -1.0, -1.0])[:, None, None]
+    net = nn.Sequential(nn.Conv2d(3, 1, 8, bias=False), nn.Flatten())
+    net[0].weight = nn.Parameter(look)
+    settings = {"steps": 100, "transforms": "none", "image": "pixels", "color": "none", "alpha": True}
+    made = pl.render(pl.Model(net, size=8), "0:0", penalties="alpha:20", **settings)
+    made.save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as file:
+        left, right = (np.asarray(file)[:, half].reshape(-1, 4) for half in (slice(0, 4), slice(4, 8)))
+    assert left[:, 3].min() > 200
+    assert (left[:, 0].astype(int) - left[:, 1]).min() > 100, "what is opaque is red"
+    assert right[:, 3].max() < 55
 
 
 def test_a_rendering_without_opacity_has_four_channels_of_colour(run: pl.Rendering, tmp_path: Path) -> None:

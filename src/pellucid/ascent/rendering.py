@@ -93,7 +93,7 @@ class Rendering:
     @property
     def alpha(self) -> bool:
         """Whether the last channel of the images is their opacity, from 0 (see-through) to 1."""
-        return bool(getattr(self.recipe, "alpha", False))
+        return self.recipe.alpha
 
     @property
     def pictures(self) -> Float[Tensor, "b c h w"]:

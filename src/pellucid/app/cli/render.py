@@ -99,7 +99,7 @@ def render(
     keeps_snapshots = bool(recipe.snapshots)
     if video is not None:
         writable_video(video, beside=place)
-        recipe = recipe if keeps_snapshots else replace(recipe, snapshots=video_steps(recipe.steps))
+        recipe = recipe if keeps_snapshots else replace(recipe, snapshots=video_steps(recipe.total_steps))
     with watched(quiet=as_json) as watch, kept_plans():
         watch.says(f"loading {model}")
         net = opened()
@@ -107,8 +107,11 @@ def render(
         from pellucid.objectives.from_target import expand_targets
 
         singles = expand_targets(asked, net)
-        place = place or Output.chosen(model, [target.slug for target in singles])
-        saving = Saving(place, singles, sidecar=sidecar, keeps_snapshots=keeps_snapshots, keeps_reels=video is not None)
+        pictures = [target for target in singles for _ in range(recipe.members)]
+        place = place or Output.chosen(model, [target.slug for target in pictures])
+        saving = Saving(
+            place, pictures, sidecar=sidecar, keeps_snapshots=keeps_snapshots, keeps_reels=video is not None
+        )
         try:
             with watch.stops_on_interrupt():
                 for rendering in _finished(net, singles, recipe, place, watch):

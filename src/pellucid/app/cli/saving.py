@@ -27,7 +27,7 @@ __all__ = ["Saving"]
 
 
 class Saving:
-    """Saves renderings of some targets, in whatever order they finish, to one place."""
+    """Saves renderings of some targets, named once for each picture, in whatever order they finish, to one place."""
 
     def __init__(
         self,
