@@ -14,6 +14,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pellucid.ascent.accentuate import accentuate
+    from pellucid.ascent.interpolate import interpolate
     from pellucid.ascent.plan import Plan
     from pellucid.ascent.progress import Progress
     from pellucid.ascent.recipe import Recipe
@@ -38,6 +40,8 @@ _HOMES = {
     "Rendering": "pellucid.ascent.rendering",
     "Status": "pellucid.ascent.rendering",
     "Target": "pellucid.models.targets",
+    "accentuate": "pellucid.ascent.accentuate",
+    "interpolate": "pellucid.ascent.interpolate",
     "load": "pellucid.models.zoo",
     "plan": "pellucid.ascent.render",
     "render": "pellucid.ascent.render",
@@ -56,6 +60,8 @@ __all__ = [
     "Status",
     "Target",
     "__version__",
+    "accentuate",
+    "interpolate",
     "load",
     "plan",
     "render",

@@ -17,8 +17,9 @@ from pellucid.models.targets import Target, Term
 __all__ = ["ALIGNMENT", "interpolate", "ways"]
 
 ALIGNMENT = 1.0
-"""How strongly neighbours of a row are aligned when nothing else is said: at 0.1 shapes jump from picture to picture, at
-10 the ends lose what makes them different (seen on `mixed4c` of the embedded network, whose activations are about 1)."""
+"""How strongly neighbours of a row are aligned when nothing else is said. At 0.1 shapes jump from picture to picture,
+and at 10 the ends lose what makes them different: so it looks for `mixed4c` of the embedded network, whose means are 4.
+"""
 
 
 def interpolate(
@@ -34,10 +35,10 @@ def interpolate(
 ) -> Rendering:
     """Make the row of pictures between two channels or directions of one layer, first and last included.
 
-    Picture t = 0 … 1 maximises the mean over positions of (1 - t) z_a + t z_b. All start from the same noise and see the
-    same transforms, and neighbours are aligned, so that shapes stay in their places while they change. `recipe` and
+    Picture t = 0 … 1 maximises the mean over positions of (1 - t) z_a + t z_b. All start from the same noise and see
+    the same transforms, and neighbours are aligned, so that shapes stay in their places while they change. `recipe` and
     `settings` are those of `render`; its `alignment` is 1 and `shared_start` is on, unless they say otherwise
-    (`alignment=0` lets every picture go its own way). Their labels are targets that can be rendered by themselves.
+    (`alignment=0` lets every picture go its own way). The labels are targets, to be rendered by themselves.
 
     Raises:
         TargetError: ends on different layers, or that are no channel or direction, or fewer than two pictures.

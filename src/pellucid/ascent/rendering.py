@@ -123,7 +123,14 @@ class Rendering:
             "resolved": asdict(self.resolved),
         }
 
-    def save(self, path: str | Path, *, sidecar: bool = True) -> Path:
+    def save(
+        self,
+        path: str | Path,
+        *,
+        sidecar: bool = True,
+        labels: Sequence[str] | None = None,
+        columns: int | None = None,
+    ) -> Path:
         """Write the picture, or all pictures as a contact sheet, and beside it the floats they were made of.
 
         The suffix chooses the format (PNG, WebP, JPEG). The sidecar `NAME.safetensors` holds images and parameters in
@@ -133,7 +140,7 @@ class Rendering:
             ImageError: the file cannot be written.
         """
         path = Path(path)
-        shown = self.pictures[0] if len(self) == 1 else self.contact_sheet()
+        shown = self.pictures[0] if len(self) == 1 else self.contact_sheet(labels, columns=columns)
         records = [self.provenance(i) for i in range(len(self))]
         write(
             path, shown, alpha=self.alpha, metadata={"pellucid": json.dumps(records[0] if len(self) == 1 else records)}
@@ -143,9 +150,12 @@ class Rendering:
             write_sidecar(path.with_suffix(".safetensors"), tensors, {"pellucid": json.dumps(records)})
         return path
 
-    def contact_sheet(self, labels: Sequence[str] | None = None) -> Image.Image:
-        """All pictures on one page, each with its target, as a PIL image; transparency lies on a checkerboard."""
-        return contact_sheet(self.pictures, list(labels or self.targets), alpha=self.alpha)
+    def contact_sheet(self, labels: Sequence[str] | None = None, *, columns: int | None = None) -> Image.Image:
+        """All pictures on one page, each with its target or label, as a PIL image; transparency lies on a checkerboard.
+
+        So many `columns`, or as many as make a page.
+        """
+        return contact_sheet(self.pictures, list(labels or self.targets), alpha=self.alpha, columns=columns)
 
     @property
     def reels(self) -> tuple[Reel, ...]:

@@ -46,6 +46,16 @@ class Output:
         return cls(path, is_folder)
 
     @classmethod
+    def single(cls, text: str | None, slug: str) -> Output:
+        """One file whatever was given: the one that `-o` means, or `SLUG.png` in its folder, or here.
+
+        Raises:
+            ImageError: see `given`.
+        """
+        place = cls.given(text if text is not None else f"./{slug}.png")
+        return cls(place.path / f"{slug}.png", False) if place.is_folder else place
+
+    @classmethod
     def chosen(cls, model: str, slugs: Sequence[str]) -> Output:
         """The place when none was given: `SLUG.png` here, or a folder named after the network for several."""
         if len(slugs) == 1:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pellucid.models.model import Model
     from pellucid.models.targets import Target
 
-__all__ = ["Saving"]
+__all__ = ["Saving", "save_snapshot"]
 
 
 class Saving:
@@ -53,17 +53,19 @@ class Saving:
         self._sheet: Path | None = None
         self._video: Path | None = None
 
-    def save(self, rendering: Rendering) -> None:
+    def save(self, rendering: Rendering, *, labels: Sequence[str] | None = None, columns: int | None = None) -> None:
         """Write a rendering: of one target to its file, of several as a contact sheet; with its snapshots where wanted.
+
+        `labels` and `columns` are those of the sheet.
 
         Raises:
             ImageError: a file cannot be written.
         """
         path = self.place.file_for(self._slugs[rendering.targets[0]])
         self._resolved = asdict(rendering.resolved) | {"hash": rendering.resolved.hash}
-        rendering.save(path, sidecar=self.sidecar)
+        rendering.save(path, sidecar=self.sidecar, labels=labels, columns=columns)
         kept = sorted(rendering.snapshots) if self.keeps_snapshots else []
-        snapshots = [str(_save_snapshot(rendering, step, path)) for step in kept]
+        snapshots = [str(save_snapshot(rendering, step, path, labels, columns)) for step in kept]
         reels = rendering.reels if self.keeps_reels else ()
         if len(rendering) > 1:
             self._sheet = path
@@ -115,12 +117,14 @@ class Saving:
         )
 
 
-def _save_snapshot(rendering: Rendering, step: int, path: Path) -> Path:
-    """The images after some steps, as `NAME-step-0016.png`."""
+def save_snapshot(
+    rendering: Rendering, step: int, path: Path, labels: Sequence[str] | None = None, columns: int | None = None
+) -> Path:
+    """The images after some steps, as `NAME-step-0016.png`; as a sheet like that of `Rendering.save`."""
     shown = replace(rendering, images=rendering.snapshots[step])
     file = path.with_name(f"{path.stem}-step-{step:04}{path.suffix}")
     if len(shown) > 1:
-        files.write(file, shown.contact_sheet(), metadata={"pellucid": "contact sheet"})
+        files.write(file, shown.contact_sheet(labels, columns=columns), metadata={"pellucid": "contact sheet"})
     else:
         record = {key: value for key, value in shown.provenance().items() if key not in ("score", "status")}
         files.write(
