@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pellucid.ascent.accentuate import accentuate
+    from pellucid.ascent.dream import dream
+    from pellucid.ascent.dream_recipe import DreamRecipe
+    from pellucid.ascent.dreams import Dream
     from pellucid.ascent.interpolate import interpolate
     from pellucid.ascent.plan import Plan
     from pellucid.ascent.progress import Progress
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Dream": "pellucid.ascent.dreams",
+    "DreamRecipe": "pellucid.ascent.dream_recipe",
     "Ensemble": "pellucid.models.ensemble",
     "Model": "pellucid.models.model",
     "PellucidError": "pellucid.errors",
@@ -41,6 +46,7 @@ _HOMES = {
     "Status": "pellucid.ascent.rendering",
     "Target": "pellucid.models.targets",
     "accentuate": "pellucid.ascent.accentuate",
+    "dream": "pellucid.ascent.dream",
     "interpolate": "pellucid.ascent.interpolate",
     "load": "pellucid.models.zoo",
     "plan": "pellucid.ascent.render",
@@ -50,6 +56,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Dream",
+    "DreamRecipe",
     "Ensemble",
     "Model",
     "PellucidError",
@@ -61,6 +69,7 @@ __all__ = [
     "Target",
     "__version__",
     "accentuate",
+    "dream",
     "interpolate",
     "load",
     "plan",

@@ -117,7 +117,7 @@ def test_mistakes_are_named(model: pl.Model, photo: Tensor, tmp_path: Path) -> N
     wrong(TargetError, "one target is accentuated at a time, and red:0-1", target="red:0-1")
     wrong(TargetError, "red:1 does not rise from this photo", target="red:1", rescue=False)
     wrong(TargetError, "activations of held are all zero", given=torch.zeros(3, 16, 16))
-    wrong(RecipeError, r"a photo for .* is \[3, h, w\], not \[1, 16, 16\]", given=photo[:1])
+    wrong(ImageError, r"a photo for .* \[3, h, w\], not \[1, 16, 16\]", given=photo[:1])
     wrong(RecipeError, "octaves does not go with a photo", octaves="16:8")
     wrong(RecipeError, "start does not go with a photo", start="a.png")
     wrong(ImageError, "no file", given=tmp_path / "no.png")

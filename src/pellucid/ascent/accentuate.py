@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pellucid.ascent.photos import in_range, read_photo
 from pellucid.ascent.progress import Progress
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.render import render
 from pellucid.ascent.rendering import Rendering
 from pellucid.errors import RecipeError, TargetError
-from pellucid.images import files
 from pellucid.images.image import fitted
 from pellucid.models.model import Model
 from pellucid.models.targets import Target, Term
@@ -36,7 +36,7 @@ _PRICE = 2  # times what is gained on the way there: then going all of it does n
 
 def accentuate(
     model: Model,
-    photo: str | Path | Float[Tensor, "c h w"],
+    photo: str | Path | Tensor,
     target: str | Target,
     *,
     pull_layer: str,
@@ -61,7 +61,7 @@ def accentuate(
     Raises:
         TargetError: an unknown layer or class, several targets, or a photo that the target does not rise from.
         RecipeError: `pull` is negative, or a setting that does not go with a photo: start, octaves, alpha.
-        ImageError: the photo cannot be read.
+        ImageError: the photo cannot be read, or does not fit the network.
 
     Source: Olah et al., "Feature Visualization", Distill 2017; Hamblin et al., "Feature Accentuation", 2024, who weigh
     by a gradient's length.
@@ -87,7 +87,7 @@ class Accent:
     def of(
         cls,
         model: Model,
-        photo: str | Path | Float[Tensor, "c h w"],
+        photo: str | Path | Tensor,
         target: str | Target,
         layer: str,
         recipe: Recipe | Mapping[str, Any] | None,
@@ -106,11 +106,8 @@ class Accent:
         size = wanted.size or model.size
         objective = objective_of(one, model, size)
         model.layer(layer, size)
-        read = photo if isinstance(photo, Tensor) else files.read(photo, channels=model.channels)
-        if len(read) != model.channels:
-            raise RecipeError(f"a photo for {model.name} is [{model.channels}, h, w], not {list(read.shape)}")
-        covering = fitted(read[None].detach().float().cpu(), size)[0].clamp(0, 1)
-        seen = model.tap(_in_range(covering[None], model), [layer])[layer]
+        covering = fitted(read_photo("photo", photo, model)[None], size)[0]
+        seen = model.tap(in_range(covering[None], model), [layer])[layer]
         if not seen.any():
             raise TargetError(f"the photo's activations of {layer} are all zero: it cannot be held there")
         name = "photo" if isinstance(photo, Tensor) else str(photo)
@@ -170,10 +167,4 @@ class Accent:
     @property
     def photo_score(self) -> float:
         """How strong the target is in the photo."""
-        return float(self.judged(_in_range(self.photo[None], self.model))[0])
-
-
-def _in_range(pictures: Float[Tensor, "b c h w"], model: Model) -> Float[Tensor, "b c h w"]:
-    """From [0, 1] to the range that the network was declared to take."""
-    low, high = model.value_range
-    return low + pictures * (high - low)
+        return float(self.judged(in_range(self.photo[None], self.model))[0])
