@@ -1,4 +1,5 @@
 # make demo    a contact sheet and demo/index.html by the embedded network
+# make gallery what the source documents show, drawn and measured, in docs/gallery
 # make test    every test
 # make check   format, lint, strict types, layers, and the built wheel in an empty environment
 #
@@ -10,7 +11,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format
+.PHONY: help install demo gallery test check format
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -24,6 +25,9 @@ $(INSTALLED): pyproject.toml tools/install
 
 demo: $(INSTALLED) ## a contact sheet and demo/index.html by the embedded network
 	$(BIN)/pellucid demo
+
+gallery: $(INSTALLED) ## what the source documents show, drawn and measured, in docs/gallery (about half an hour)
+	$(BIN)/python -m gallery
 
 test: $(INSTALLED) ## every test; those that need a browser, or data from outside the tree, say so when they skip
 	@tools/chromium || true

@@ -116,3 +116,22 @@ def test_the_embedded_network_is_folded_whole() -> None:
     folded = pl.load("default").folded()
     assert folded.num_folded == 44
     assert sum(isinstance(part, FoldedBatchNorm) for part in folded._module.modules()) == 44
+
+
+class Behind(nn.Module):
+    """A convolution that is looked at, and its batch norm; then one whose batch norm stands elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+        self.second = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(1):
+            x = self.norm(self.first(x)) * 2  # what the batch norm read is freed here, and its identity with it
+        return nn.functional.batch_norm(self.second(x), torch.zeros(3), torch.ones(3))
+
+
+def test_a_batch_norm_is_not_folded_into_a_later_convolution() -> None:
+    """A freed tensor leaves its identity to a later one, which must not be taken for what the batch norm had read."""
+    assert [folds(with_statistics(Behind()), kept=("first",)) for _ in range(20)] == [0] * 20

@@ -58,7 +58,9 @@ def _pairs(
     def read(part: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(part, nn.BatchNorm2d)
         calls[part] += 1
-        read_by[part] = id(inputs[0])
+        place = id(inputs[0])
+        if place in made_by:  # looked up now: a tensor that nobody keeps may leave its identity to a later one
+            read_by[part] = place
 
     with _Uses() as uses:
         try:
