@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from gallery import forum
+from gallery import boost, forum, places
 from gallery.exhibit import Exhibit
 from gallery.hall import Hall
 
@@ -14,5 +14,7 @@ Item = Callable[[Hall], Exhibit]
 
 ITEMS: Mapping[str, Item] = {
     **forum.ITEMS,
+    **boost.ITEMS,
+    **places.ITEMS,
 }
 """Key (that of files and of `--only`) -> item."""
