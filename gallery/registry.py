@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from gallery import boost, forum, places
+from gallery import boost, forum, places, slides
 from gallery.exhibit import Exhibit
 from gallery.hall import Hall
 
@@ -16,5 +16,6 @@ ITEMS: Mapping[str, Item] = {
     **forum.ITEMS,
     **boost.ITEMS,
     **places.ITEMS,
+    **slides.ITEMS,
 }
 """Key (that of files and of `--only`) -> item."""
