@@ -6,7 +6,8 @@ Every message is one line that says what was given, what was possible and what t
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 __all__ = [
     "ImageError",
@@ -61,6 +62,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+@contextmanager
+def within_memory(what: str) -> Iterator[None]:
+    """Turns a lack of memory inside into a ModelError that says what does not fit."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ModelError(f"{what} do not fit into memory") from None
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.errors import TargetError
-from pellucid.models.targets import Position, Target, Term
+from pellucid.models.targets import SCORES, Position, Target, Term
 
 # The shape checker that the tests install picks random items of tuples to check, and hypothesis notices the draw.
 no_random_check = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
@@ -42,10 +42,11 @@ CHANNELS = st.one_of(st.integers(0, 10**6), st.just("*"), st.tuples(st.integers(
 SIGNED = {"negative": st.booleans(), "weight": st.one_of(st.just(1.0), st.floats(-1e30, 1e30))}
 PLACE = st.one_of(st.none(), POSITION)
 TERM = st.one_of(
-    st.builds(Term, st.just("unit"), LAYER, CHANNELS, PLACE, **SIGNED),
+    st.builds(Term, st.just("unit"), LAYER, CHANNELS, PLACE, score=st.sampled_from(["", *SCORES]), **SIGNED),
     st.builds(Term, st.just("layer"), LAYER, st.none(), PLACE, **SIGNED),
-    st.builds(Term, st.sampled_from(["logit", "prob", "probe"]), name=NAME, **SIGNED),
+    st.builds(Term, st.sampled_from(["logit", "prob", "logprob", "probe"]), name=NAME, **SIGNED),
     st.builds(Term, st.just("dir"), LAYER, st.none(), PLACE, name=NAME, **SIGNED),
+    st.builds(Term, st.sampled_from(["caricature", "inversion"]), LAYER, name=NAME, **SIGNED),
 )
 TARGET = (
     st.lists(TERM, min_size=1, max_size=3)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pellucid.errors import TargetError
+from pellucid.errors import ImageError, TargetError
+from pellucid.images.files import read, write
 from pellucid.models.model import Model
 from pellucid.models.targets import Target
 from pellucid.objectives.from_target import expand_targets, objective_of
@@ -200,3 +201,42 @@ def test_layers_called_twice_are_two_layers() -> None:
     model = Model(net, size=4)
     images = torch.rand(2, 3, 4, 4)
     assert torch.allclose(scores("relu#2:1", model, images), net.conv(images)[:, 1].relu().mean((1, 2)), atol=1e-6)
+
+
+def test_a_unit_is_scored_as_its_target_says() -> None:
+    images = torch.rand(2, 3, 6, 5, generator=torch.Generator().manual_seed(0))
+    maps = (images[:, 0] * 2 - images[:, 1] - images[:, 2]).relu()
+    by_hand = {
+        "mix": maps.mean((1, 2)),
+        "sum": maps.sum((1, 2)),
+        "max": maps.amax((1, 2)),
+        "norm": maps.flatten(1).norm(dim=1),
+        "l1": -(200 - maps).sum((1, 2)),
+        "l2": -5 * (200 - maps).flatten(1).norm(dim=1),
+        "linf": -(200 - maps).abs().sum(2).amax(1),
+    }
+    for score, wanted in by_hand.items():
+        text = "act:0" if score == "mix" else f"act:0~{score}"
+        torch.testing.assert_close(scores(text, LAST, images), wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(scores("act:0~max@1:3,:", LAST, images), maps[:, 1:3].amax((1, 2)))
+    with pytest.raises(TargetError, match="a unit's score is one of sum, norm"):
+        Target.parse("act:0~mean")
+
+
+def test_a_photo_is_matched_or_exaggerated(tmp_path: Path) -> None:
+    photo = torch.rand(3, 6, 5, generator=torch.Generator().manual_seed(1))
+    write(tmp_path / "photo.png", photo)
+    seen = read(tmp_path / "photo.png")[None]
+    images = torch.cat([seen, torch.rand(1, 3, 6, 5, generator=torch.Generator().manual_seed(2))])
+    there, other = LAST.tap(images, ["act"])["act"].flatten(1)
+    inverted = scores(f"inversion:act@{tmp_path / 'photo.png'}", LAST, images)
+    torch.testing.assert_close(inverted, torch.stack([torch.tensor(0.0), -(other - there).square().sum()]))
+    exaggerated = scores(f"caricature:act@{tmp_path / 'photo.png'}", LAST, images)
+    torch.testing.assert_close(exaggerated, torch.stack([there @ there, other @ there]))
+    with pytest.raises(ImageError, match="no file"):
+        objective_of(Target.parse("caricature:act@no.png"), LAST)
+
+
+def test_a_log_probability_is_the_logarithm_of_the_probability() -> None:
+    images = torch.rand(2, 3, 8, 12, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(scores("logprob:red", TOKENS, images), scores("prob:red", TOKENS, images).log())

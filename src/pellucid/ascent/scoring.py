@@ -36,12 +36,12 @@ _GREY = 0.5  # behind a transparent picture when it is scored at last
 
 @dataclass(frozen=True)
 class Seen:
-    """A step's scores [b]; by how much the picture's values would move them [b, c, h, w]; and for each image the
-    largest gradient that reached what the network was shown (None: nothing else moves the pictures)."""
+    """A step's scores [b]; by how much minus the picture's values would move them [b, c, h, w]; and whose objective is
+    blocked, though something else moves the picture: a penalty, or its group [b] (None: nobody's)."""
 
     scores: Tensor
     gradient: Tensor
-    heard: Tensor | None
+    deaf: Tensor | None
 
 
 class Sight:
@@ -88,17 +88,28 @@ class Sight:
             shown = self.transform(self._laid(canvas, draws, steps), draws.child("transform").at(steps))
         with self.watch.time("network"):
             leaf = shown.detach().requires_grad_()
-            scores = self._scores(leaf, canvas)
+            own, scores = self._scores(leaf, canvas)
+            deaf = self._deaf(own, leaf)
             to_shown, to_canvas = _gradients(-scores.sum(), [leaf, canvas]) if scores.requires_grad else (None, None)
         with self.watch.time("transforms"):
             gradient = to_canvas
             if to_shown is not None:
                 (through,) = torch.autograd.grad(shown, canvas, to_shown)
                 gradient = through if gradient is None else gradient + through
-        heard = None
         if self._mixed:
-            heard = torch.zeros_like(scores) if to_shown is None else to_shown.detach().abs().amax((1, 2, 3))
-        return Seen(scores.detach(), torch.zeros_like(canvas) if gradient is None else gradient, heard)
+            blocked = torch.ones_like(own, dtype=torch.bool)
+            if to_shown is not None:
+                blocked = to_shown.detach().abs().amax((1, 2, 3)) == 0
+            deaf = blocked if deaf is None else deaf | blocked
+        return Seen(scores.detach(), torch.zeros_like(canvas) if gradient is None else gradient, deaf)
+
+    def _deaf(self, own: Tensor, leaf: Tensor) -> Tensor | None:
+        """Images whose own objective has no gradient, though their group's terms have one."""
+        silent = own.detach() == 0  # off everywhere: what a blocked unit is
+        if not self._terms or not silent.any() or not own.requires_grad:
+            return None
+        (gradient,) = torch.autograd.grad(own.sum(), leaf, retain_graph=True, materialize_grads=True)
+        return silent & (gradient.abs().amax((1, 2, 3)) == 0)
 
     @torch.no_grad()
     def judged(self, pictures: Tensor, slots: Sequence[Slot]) -> Tensor:
@@ -120,14 +131,15 @@ class Sight:
         mapped = low + images * (high - low)
         return torch.where(kept[: images.shape[1], None, None], images, mapped) if kept.any() else mapped
 
-    def _scores(self, shown: Tensor, canvas: Tensor) -> Tensor:
+    def _scores(self, shown: Tensor, canvas: Tensor) -> tuple[Tensor, Tensor]:
+        """What every image scores by itself, and with what its group says."""
         taps = tuple(dict.fromkeys((*self._objective.taps, *(tap for term in self._terms for tap in term.taps))))
         with self._rules():
             activations = self._tapped(self.model, shown, canvas, taps)
-        scores = self._objective(activations)
+        own = scores = self._objective(activations)
         for term in self._terms:
             scores = scores + term(activations, self._groups(term))
-        return scores
+        return own, scores
 
     def _tapped(self, model: Model, shown: Tensor, canvas: Tensor, taps: Sequence[Tap]) -> Activations:
         alpha = canvas[:, -1:] if self.recipe.alpha else None

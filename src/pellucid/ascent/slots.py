@@ -92,13 +92,13 @@ class Slots:
             self._keep_snapshots(canvas)
         seen = self.sight.see(canvas, self.draws)
         with watch.time("image"):
-            to_image = torch.autograd.grad(images, self.parameters, seen.gradient)
+            to_image = torch.autograd.grad(images, self.parameters, seen.gradient, materialize_grads=True)
             gradients = with_prior(self.image, self.recipe.prior, to_image)
         with watch.time("optimizer"):
             sizes = [torch.linalg.vector_norm(gradient.flatten(1), float("inf"), dim=1) for gradient in gradients]
             peaks = torch.stack(sizes).amax(0)
-            if seen.heard is not None:
-                peaks = torch.where((seen.heard > 0) | ~torch.isfinite(peaks), peaks, 0)
+            if seen.deaf is not None:
+                peaks = torch.where(seen.deaf & torch.isfinite(peaks), 0, peaks)
             self._move(seen.scores.cpu().tolist(), peaks.cpu().tolist(), gradients)
 
     def end(self, state: State) -> None:
@@ -133,7 +133,7 @@ class Slots:
         if slot.rescue.how is not None and state in ("done", "converged") and not score > 0:
             state = "dead"  # its gradient was woken, but the unit never fired
         if slot.step in self.recipe.snapshots:
-            slot.snapshots[slot.step] = image
+            slot.snapshots[slot.step] = image.float()
         status = Status(state, slot.step, slot.rescue.how)
         return Finished(slot.job, image.float(), parameters, score, slot.history, slot.snapshots, status)
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pellucid.errors import ModelError, TargetError, did_you_mean, is_out_of_memory
+from pellucid.errors import ModelError, TargetError, did_you_mean, is_out_of_memory, within_memory
 from pellucid.models.class_names import class_index
 from pellucid.models.folding import fold_batch_norms
 from pellucid.models.layers import OUTPUT, Axes, Layer, check_axes, layers_of_calls
@@ -187,10 +187,10 @@ class Model:
         """
         if size not in self._layers_at:
             low, high = self.value_range
-            probe = torch.rand(_PROBE_BATCH, self.channels, *size, generator=torch.Generator().manual_seed(0))
-            probe = (low + probe * (high - low)).to(self.device, self._scale.dtype)
             outputs: list[Tensor] = []
-            with torch.no_grad():
+            with torch.no_grad(), within_memory(f"pictures of {size[0]} x {size[1]} px"):
+                probe = torch.rand(_PROBE_BATCH, self.channels, *size, generator=torch.Generator().manual_seed(0))
+                probe = (low + probe * (high - low)).to(self.device, self._scale.dtype)
                 calls = record_calls(lambda: outputs.append(self._run(probe)), self._modules_by_name)
             self._called |= {name.partition("#")[0] for name, _, _ in calls}
             layers = layers_of_calls(calls, _PROBE_BATCH, size, self._declared_axes)

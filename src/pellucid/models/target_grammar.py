@@ -7,19 +7,21 @@ import re
 from typing import Literal, cast
 
 from pellucid.errors import TargetError
-from pellucid.models.targets import Channels, Position, Term
+from pellucid.models.targets import FILE_KINDS, Channels, Position, Term
 
 __all__ = ["FORMS", "read_terms"]
 
 FORMS = (
     "layer:12, layer:12@4,7 (@c @4,: @2:5,3:9 @cls @patch @mask:FILE.npy @raster:40), layer:3-17, layer:*, layer, "
-    "-layer:12, neg:layer:12, logit:tabby, prob:281, dir:layer@FILE.npy, probe:NAME, probe:FILE.safetensors#12, "
+    "layer:12~max (~sum ~norm ~pooled ~l1 ~l2 ~linf), -layer:12, neg:layer:12, logit:tabby, prob:281, logprob:281, "
+    "dir:layer@FILE.npy, caricature:layer@PHOTO, inversion:layer@PHOTO, probe:NAME, probe:FILE.safetensors#12, "
     "0.7*layer:3 + layer2:5"
 )
 
 _SIGN = re.compile(r"-\s*|neg:\s*")
 _WEIGHT = re.compile(r"((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*\*\s*")
-_KIND = re.compile(r"(logit|prob|dir|probe):\s*")
+_KIND = re.compile(r"(logit|prob|logprob|dir|caricature|inversion|probe):\s*")
+_SCORE = re.compile(r"~([a-z0-9]+)")
 _LAYER = re.compile(r"[\w./#][\w./#-]*")
 _CHANNELS = re.compile(r"\*|([0-9]{1,9})(?:-([0-9]{1,9}))?(?![\w-])", re.ASCII)
 _NAME = re.compile(r'[^\s"](?:.*?\S)??(?=\s+[+-]\s|\s*$)', re.DOTALL)
@@ -77,9 +79,14 @@ def _term(reader: _Reader, *, negative: bool) -> Term:
         kind_match = reader.take(_KIND)
         if not kind_match:
             return _unit_or_layer(reader, negative, weight)
-        kind = cast("Literal['logit', 'prob', 'dir', 'probe']", kind_match[1])
+        kind = cast("Literal['logit', 'prob', 'logprob', 'dir', 'caricature', 'inversion', 'probe']", kind_match[1])
         if kind == "dir":
             return _direction(reader, negative, weight)
+        if kind in FILE_KINDS:
+            layer = _layer(reader)
+            if not reader.take(re.compile("@")):
+                raise reader.fail("@ and the file of the photo")
+            return Term(kind, layer, negative=negative, weight=weight, name=_name(reader, "the file of the photo")[0])
         name, _ = _name(reader, "a class name or number" if kind != "probe" else "the name of a probe")
         return Term(kind, negative=negative, weight=weight, name=name)
     except TargetError as error:
@@ -99,8 +106,10 @@ def _unit_or_layer(reader: _Reader, negative: bool, weight: float) -> Term:
         channels = "*" if match[0] == "*" else int(match[1])
         if match[2] is not None:
             channels = (int(match[1]), int(match[2]))
+    scored = reader.take(_SCORE) if channels is not None else None
+    score = scored[1] if scored else ""
     position = _position(reader) if reader.take(re.compile("@")) else None
-    return Term("layer" if channels is None else "unit", layer, channels, position, negative, weight)
+    return Term("layer" if channels is None else "unit", layer, channels, position, negative, weight, score=score)
 
 
 def _direction(reader: _Reader, negative: bool, weight: float) -> Term:

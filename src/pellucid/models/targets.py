@@ -17,25 +17,29 @@ from typing import Literal, get_args
 from pellucid.errors import TargetError
 from pellucid.models.positions import Position
 
-__all__ = ["Channels", "Kind", "Position", "Target", "Term"]
+__all__ = ["FILE_KINDS", "SCORES", "Channels", "Kind", "Position", "Target", "Term"]
 
-Kind = Literal["unit", "layer", "logit", "prob", "dir", "probe"]
+Kind = Literal["unit", "layer", "logit", "prob", "logprob", "dir", "caricature", "inversion", "probe"]
+CLASS_KINDS = ("logit", "prob", "logprob")
+FILE_KINDS = ("dir", "caricature", "inversion")  # of a layer and a file: a direction, or a photo
+SCORES = ("sum", "norm", "max", "pooled", "l1", "l2", "linf")
+"""How a unit is scored over its positions, other than by their mean: `layer:12~max`."""
 Channels = int | tuple[int, int] | Literal["*"] | None
 
 # Words that open another form when a colon follows; a layer of that name is written in quotes: "prob":3.
-_RESERVED = ("neg", "logit", "prob", "dir", "probe")
+_RESERVED = ("neg", *CLASS_KINDS, *FILE_KINDS, "probe")
 _PLAIN_LAYER = re.compile(r"[\w./#][\w./#-]*")
 _AMBIGUOUS_NAME = re.compile(r'^"|^\s|\s$|[^\S ]|(^|\s)[+-](\s|$)')
 
 
 @dataclass(frozen=True)
 class Term:
-    """One thing to look at: a unit, a whole layer, a class, a direction or a registered probe.
+    """One thing to look at: a unit, a whole layer, a class, a direction, a photo's activations or a registered probe.
 
     `channels` is a channel number, an inclusive range `(3, 17)` or `"*"` for a unit, None for every other kind.
-    `name` is the class of a logit or probability (digits mean the class index), the file of a direction, or the
-    probe. `negative` minimises, before the nonlinearity where there is one; a negative `weight` means the same and
-    is stored so.
+    `name` is the class of a logit or (log-)probability (digits mean the class index), the file of a direction or photo,
+    or the probe. `score` is one of `SCORES` for a unit, or "" for the mean over positions. `negative` minimises, before
+    the nonlinearity where there is one; a negative `weight` means the same and is stored so.
 
     Raises:
         TargetError: the parts do not make a target, e.g. a unit without a channel.
@@ -48,6 +52,7 @@ class Term:
     negative: bool = False
     weight: float = 1.0
     name: str = ""
+    score: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -57,7 +62,8 @@ class Term:
         if self.weight < 0:
             object.__setattr__(self, "negative", not self.negative)
         object.__setattr__(self, "weight", abs(self.weight))
-        for part, kinds in (("layer", ("unit", "layer", "dir")), ("name", ("logit", "prob", "dir", "probe"))):
+        named = (*CLASS_KINDS, *FILE_KINDS, "probe")
+        for part, kinds in (("layer", ("unit", "layer", *FILE_KINDS)), ("name", named)):
             if bool(getattr(self, part)) != (self.kind in kinds):
                 need = "needs a" if self.kind in kinds else "has no"
                 raise TargetError(f"a target of kind {self.kind!r} {need} {part}, and {part}={getattr(self, part)!r}.")
@@ -66,15 +72,17 @@ class Term:
                 f"channels={self.channels!r} does not fit a target of kind {self.kind!r}: a unit has a number from 0, "
                 "a range (3, 17) or '*'; the other kinds have None."
             )
-        if self.position is not None and self.kind in ("logit", "prob", "probe"):
+        if self.position is not None and self.kind not in ("unit", "layer", "dir"):
             raise TargetError(f"a target of kind {self.kind!r} has no position, and {self.position} was given.")
+        if self.score and (self.kind != "unit" or self.score not in SCORES):
+            raise TargetError(f"a unit's score is one of {', '.join(SCORES)}, not {self.score!r} of a {self.kind}.")
         if self.class_index is not None:
             object.__setattr__(self, "name", str(self.class_index))
 
     @property
     def class_index(self) -> int | None:
         """The number of the class when a logit or probability is named by digits, else None."""
-        is_number = self.kind in ("logit", "prob") and re.fullmatch("[0-9]{1,9}", self.name)
+        is_number = self.kind in CLASS_KINDS and re.fullmatch("[0-9]{1,9}", self.name)
         return int(self.name) if is_number else None
 
     @property
@@ -93,9 +101,11 @@ class Term:
         at = f"@{self.position}" if self.position is not None else ""
         if self.kind in ("unit", "layer"):
             channel = "-".join(map(str, self.channels)) if isinstance(self.channels, tuple) else self.channels
-            return f"{_layer_text(self.layer)}{'' if channel is None else f':{channel}'}{at}"
+            score = f"~{self.score}" if self.score else ""
+            return f"{_layer_text(self.layer)}{'' if channel is None else f':{channel}'}{score}{at}"
         name = json.dumps(self.name, ensure_ascii=False) if self._name_needs_quotes() else self.name
-        return f"dir:{_layer_text(self.layer)}@{name}{at}" if self.kind == "dir" else f"{self.kind}:{name}"
+        layer = f"{_layer_text(self.layer)}@" if self.kind in FILE_KINDS else ""
+        return f"{self.kind}:{layer}{name}{at}"
 
     def _name_needs_quotes(self) -> bool:
         reads_as_position = self.kind == "dir" and Position.split_suffix(self.name)[1] is not None
@@ -233,8 +243,8 @@ def _readable(term: Term) -> str:
 def _is_faithful(term: Term) -> bool:
     if term.weight != 1 or _DEVICE.match(term.layer):
         return False
-    if term.kind in ("logit", "prob", "probe"):
+    if term.kind in (*CLASS_KINDS, "probe"):
         return bool(_FAITHFUL_NAME.fullmatch(term.name))
     at_one_place = term.position is None or term.position.kind not in ("rectangle", "mask", "raster")
     plain = _FAITHFUL_LAYER.fullmatch(term.layer) and term.layer not in _RESERVED
-    return bool(plain) and term.kind != "dir" and at_one_place
+    return bool(plain) and term.kind not in FILE_KINDS and at_one_place and not term.score

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from pellucid.errors import TargetError
+from pellucid.images.files import read
+from pellucid.images.image import fitted
 from pellucid.models.layers import OUTPUT
 from pellucid.models.model import Model
 from pellucid.models.targets import Target, Term
-from pellucid.objectives.classes import logit, probability
+from pellucid.objectives.classes import log_probability, logit, probability
 from pellucid.objectives.masks import read_mask
+from pellucid.objectives.metrics import Metric, metric
 from pellucid.objectives.objective import Objective
+from pellucid.objectives.photos import caricature, inversion
 from pellucid.objectives.probes import Probe, find_probe, probe
+from pellucid.objectives.response import REDUCTIONS, Reduction
 from pellucid.objectives.units import direction, layer, region
 
 __all__ = ["expand_targets", "objective_of"]
@@ -45,10 +54,10 @@ def objective_of(
 
 
 def _of_term(term: Term, model: Model, size: tuple[int, int], probes: Mapping[str, Probe]) -> Objective:
-    if term.kind in ("logit", "prob"):
+    if term.kind in ("logit", "prob", "logprob"):
         index = model.class_index(term.name)
         ends_in_softmax = model.output_kind == "probabilities"
-        make = logit if term.kind == "logit" else probability
+        make = {"logit": logit, "prob": probability, "logprob": log_probability}[term.kind]
         return make(index, ends_in_softmax=ends_in_softmax)
     if term.kind == "probe":
         found, latent = find_probe(term.name, probes)
@@ -61,11 +70,16 @@ def _of_term(term: Term, model: Model, size: tuple[int, int], probes: Mapping[st
     _check_place(term, model, size)
     if term.kind == "dir":
         return direction(term.layer, _vector(term, model.layer(term.layer, size).units), position=term.position)
+    if term.kind in ("caricature", "inversion"):
+        seen = model.tap(_photo(term.name, model, size), [term.layer])
+        return caricature(term.layer, seen) if term.kind == "caricature" else inversion(term.layer, seen)
     if term.kind == "layer":
         return layer(term.layer, term.position)
     if not isinstance(term.channels, int):
         raise TargetError(f"{term.what} stands for several units; expand it first (expand_targets)")
-    return region(term.layer, term.channels, term.position)
+    if term.score and term.score not in REDUCTIONS:
+        return metric(term.layer, term.channels, cast(Metric, term.score), position=term.position)
+    return region(term.layer, term.channels, term.position, reduction=cast(Reduction, term.score or "mean"))
 
 
 def _check_place(term: Term, model: Model, size: tuple[int, int]) -> None:
@@ -85,6 +99,13 @@ def _check_place(term: Term, model: Model, size: tuple[int, int]) -> None:
     if term.layer == OUTPUT or len(found.shape) == 1:
         raise TargetError(f"layer {term.layer} of {model.name} has no positions; leave @{term.position} out")
     term.position.check(*found.map_size)
+
+
+def _photo(name: str, model: Model, size: tuple[int, int]) -> Float[Tensor, "1 c h w"]:
+    """A photo from a file, cut and scaled to cover the size, in the network's range."""
+    photo = fitted(read(Path(name), channels=model.channels)[None], size).clamp(0, 1)
+    low, high = model.value_range
+    return low + photo * (high - low)
 
 
 def _vector(term: Term, units: int) -> list[float]:

@@ -34,7 +34,9 @@ EPILOG = "\n\n".join(
         "[cyan]mixed4a:3-17  mixed4a:*[/cyan]   several channels, a picture each",
         "[cyan]mixed4a[/cyan]   the whole layer (DeepDream)",
         "[cyan]neg:mixed4a:12[/cyan]   what the channel is least like (or -mixed4a:12, behind --)",
-        "[cyan]logit:goldfish  logit:1  prob:1[/cyan]   a class",
+        "[cyan]logit:goldfish  logit:1  prob:1  logprob:1[/cyan]   a class",
+        "[cyan]mixed4a:12~max[/cyan]   a unit by its strongest position; ~sum ~norm ~pooled ~l1 ~l2 ~linf",
+        "[cyan]caricature:mixed4a@PHOTO  inversion:mixed4a@PHOTO[/cyan]   what a layer sees in a photo",
         "[cyan]dir:mixed4a@FILE.npy[/cyan]   a direction in a layer's channel space",
         "[cyan]'0.7*mixed4a:3 + mixed4b:5'[/cyan]   a weighted sum",
         "[bold]Exit codes[/bold]  0: at least one picture. 1: none could be made. 2: a mistake in what was asked."
@@ -93,8 +95,8 @@ def render(
         from pellucid.objectives.from_target import expand_targets
 
         singles = expand_targets(asked, net)
-        place = place or Output.chosen(model, [target.slug for target in singles])
-        saving = Saving(place, singles, sidecar=sidecar)
+        place = place or Output.chosen(model, [target.slug for target in singles] * recipe.members)
+        saving = Saving(place, [single for single in singles for _ in range(recipe.members)], sidecar=sidecar)
         try:
             with watch.stops_on_interrupt():
                 for rendering in _finished(net, singles, recipe, place, watch):
