@@ -11,10 +11,9 @@ from torch import Tensor
 
 import pellucid as pl
 from gallery.exhibit import Cell, Claim, Exhibit, Picture, Table
-from gallery.hall import Hall
-from gallery.measures import rank_correlation
-from gallery.spectra import coarse
-from pellucid.images.sheets import contact_sheet
+from gallery.hall import SURE, Hall
+from gallery.measures import rank_correlation, scale_px
+from gallery.plots import sheet
 from pellucid.objectives.from_target import objective_of
 from pellucid.objectives.objective import Objective
 
@@ -29,11 +28,11 @@ _SEEN = {"depth": "", "aims": ""}
 
 def depth(hall: Hall) -> Exhibit:
     """The ladder of layers, from edges to objects."""
-    layers = list(dict.fromkeys([_first(hall.model), *hall.stages]))
+    layers = hall.stages
     targets = [f"{layer}:{unit}" for layer in layers for unit in range(_DEPTH_UNITS)]
-    made = pl.render(hall.model, targets, steps=hall.steps(_STEPS))
+    made = pl.render(hall.model, targets, recipe=SURE, steps=hall.steps(_STEPS))
     places = torch.arange(len(layers)).repeat_interleave(_DEPTH_UNITS).float()
-    sizes = coarse(made.images)
+    sizes = scale_px(made.images)
     edged = _coherence(made.images)
     sure = class_probabilities(hall.model, made.images).amax(1)
 
@@ -53,7 +52,7 @@ def depth(hall: Hall) -> Exhibit:
         ),
         Claim(
             "Patterns become larger with depth.",
-            f"the mean wavelength correlates with the layer's place by rank, at least {_RISES}",
+            f"the wavelength of the mean frequency correlates with the layer's place by rank, at least {_RISES}",
             f"{rank_correlation(places, sizes):.2f}; layer by layer {told(sizes, '.1f')} px",
             rank_correlation(places, sizes) >= _RISES,
         ),
@@ -71,15 +70,12 @@ def depth(hall: Hall) -> Exhibit:
     return Exhibit(
         "From edges to objects",
         "the slides (S3)",
-        f"The first {_DEPTH_UNITS} channels of the first convolution, behind its rectifier, and of every stage, by the "
-        f"default recipe, {hall.steps(_STEPS)} steps.",
+        f"The first {_DEPTH_UNITS} channels of every stage, by the default recipe, {hall.steps(_STEPS)} steps.",
         claims,
         [
             Picture(
                 "pictures",
-                contact_sheet(
-                    list(made.pictures), targets, columns=_DEPTH_UNITS, enlarge=hall.enlarged, background="light"
-                ),
+                sheet(list(made.pictures), targets, _DEPTH_UNITS),
                 "Row by row, deeper layers",
                 _SEEN["depth"],
             )
@@ -99,7 +95,7 @@ def aims(hall: Hall) -> Exhibit:
         for unit, index in enumerate(classes)
     ]
     kinds = ("neuron", "channel", "layer", "logit", "probability")
-    made = pl.render(hall.model, [text for row in texts for text in row], steps=hall.steps(_STEPS))
+    made = pl.render(hall.model, [text for row in texts for text in row], recipe=SURE, steps=hall.steps(_STEPS))
     wins = torch.zeros(len(kinds))
     scores = torch.zeros(len(texts), len(kinds), len(kinds))
     for number, row in enumerate(texts):
@@ -148,26 +144,13 @@ def aims(hall: Hall) -> Exhibit:
         [
             Picture(
                 "pictures",
-                contact_sheet(
-                    list(made.pictures), labels, columns=len(kinds), enlarge=hall.enlarged, background="light"
-                ),
+                sheet(list(made.pictures), labels, len(kinds)),
                 "Neuron, channel, layer, logit and probability",
                 _SEEN["aims"],
             )
         ],
         [Table("scores", ("picture of", *(f"scored as {kind}" for kind in kinds)), rows)],
     )
-
-
-def _first(model: pl.Model) -> str:
-    """The last layer of the first convolution's shape before the next one: behind its norm and its rectifier."""
-    found, shape = "", None
-    for layer in model.layers.values():
-        if layer.kind == "Conv2d" and found:
-            break
-        if layer.kind == "Conv2d" or layer.shape == shape:
-            found, shape = layer.name, layer.shape
-    return found
 
 
 def _scored(model: pl.Model, images: Float[Tensor, "b c h w"], objective: Objective) -> Float[Tensor, " b"]:

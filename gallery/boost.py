@@ -15,17 +15,15 @@ from torch.nn import functional as F
 
 import pellucid as pl
 from gallery.exhibit import Claim, Exhibit, Picture, Table
-from gallery.hall import PHOTOS, Hall
+from gallery.hall import PHOTOS, SURE, Hall
 from gallery.measures import activations
-from gallery.plots import chart
-from pellucid.images.sheets import contact_sheet
+from gallery.plots import chart, sheet
 
 __all__ = ["ITEMS"]
 
 _STEPS = 256
 _STANDS_OUT = 1.5  # times the second strongest filter: what a bar chart shows at a glance
 _QUARTERS = 4  # parts of equal area that are hidden in turn
-_SHEET_PX = 192
 _RED, _BLUE = "tab:red", "tab:blue"
 
 
@@ -40,7 +38,7 @@ def boost(hall: Hall) -> Exhibit:
     top = bars.topk(2)
     best = top.indices[:, 0]
     heat = maps[torch.arange(len(PHOTOS)), best]
-    drawn = pl.render(model, [f"{layer}:{unit}" for unit in best.tolist()], steps=hall.steps(_STEPS))
+    drawn = pl.render(model, [f"{layer}:{unit}" for unit in best.tolist()], recipe=SURE, steps=hall.steps(_STEPS))
     ratios = top.values[:, 0] / top.values[:, 1]
     gains = drawn.scores / top.values[:, 0]
     own, evidence = _hidden(model, inputs, heat, layer, best)
@@ -182,8 +180,7 @@ def _sheet(
         for name, found, unit in zip(PHOTOS, classes, best.tolist(), strict=True)
         for label in (f"{name} (seen as {found})", f"where {unit} fires", f"what {unit} looks for")
     ]
-    enlarge = max(1, _SHEET_PX // photos.shape[-1])
-    return contact_sheet(images, labels, columns=3, enlarge=enlarge, background="light")
+    return sheet(images, labels, 3)
 
 
 ITEMS = {"boost": boost}

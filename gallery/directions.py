@@ -11,10 +11,10 @@ import pellucid as pl
 from gallery.aims import class_probabilities
 from gallery.crops import crops_of, responses
 from gallery.exhibit import Cell, Claim, Exhibit, Picture, Table
-from gallery.hall import Hall
+from gallery.hall import SURE, Hall
 from gallery.likeness import pixel_cosines
 from gallery.measures import means, rank_correlation
-from pellucid.images.sheets import contact_sheet
+from gallery.plots import sheet
 from pellucid.objectives.groups import interpolation
 from pellucid.objectives.units import direction
 
@@ -33,7 +33,7 @@ def directions(hall: Hall) -> Exhibit:
     basis = torch.eye(units)[:_DIRECTIONS]
     random = torch.randn(_DIRECTIONS, units, generator=torch.Generator().manual_seed(0))
     ways = torch.cat([basis, random / random.norm(dim=1, keepdim=True)])
-    made = pl.render(hall.model, [direction(layer, way) for way in ways], steps=hall.steps(_STEPS))
+    made = pl.render(hall.model, [direction(layer, way) for way in ways], recipe=SURE, steps=hall.steps(_STEPS))
     crops = responses(hall.model, crops_of(hall).pictures, layer) @ ways.T
     own = means(hall.model, made.images, layer) @ ways.T
     standard = (own - crops.mean(0)) / crops.std(0).clamp(min=1e-6)
@@ -78,9 +78,7 @@ def directions(hall: Hall) -> Exhibit:
         [
             Picture(
                 "pictures",
-                contact_sheet(
-                    list(made.pictures), labels, columns=_DIRECTIONS // 2, enlarge=hall.enlarged, background="light"
-                ),
+                sheet(list(made.pictures), labels, _DIRECTIONS // 2),
                 "Channels (above) and random directions (below)",
                 _SEEN["directions"],
             )
@@ -96,10 +94,10 @@ def between(hall: Hall) -> Exhibit:
     groups = [number for number in range(len(_PAIRS)) for _ in range(_BETWEEN)]
     steps = hall.steps(_STEPS)
     rows_of = {
-        "alone": pl.render(hall.model, wanted, steps=steps),
-        "shared start": pl.render(hall.model, wanted, steps=steps, shared_start=True),
+        "alone": pl.render(hall.model, wanted, recipe=SURE, steps=steps),
+        "shared start": pl.render(hall.model, wanted, recipe=SURE, steps=steps, shared_start=True),
         "shared start, aligned": pl.render(
-            hall.model, wanted, steps=steps, shared_start=True, alignment=_ALIGNMENT, groups=groups
+            hall.model, wanted, recipe=SURE, steps=steps, shared_start=True, alignment=_ALIGNMENT, groups=groups
         ),
     }
     falls, rises, alike, reached = {}, {}, {}, {}
@@ -154,7 +152,7 @@ def between(hall: Hall) -> Exhibit:
         [
             Picture(
                 "pictures",
-                contact_sheet(pictures, labels, columns=_BETWEEN, enlarge=hall.enlarged, background="light"),
+                sheet(pictures, labels, _BETWEEN),
                 "Two pairs of channels, each from its own noise, from one noise, and aligned",
                 _SEEN["between"],
             )

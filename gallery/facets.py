@@ -19,9 +19,10 @@ from torch import Tensor
 import pellucid as pl
 from gallery.crops import Crops, crops_of, farthest, responses
 from gallery.exhibit import Cell, Claim, Exhibit, Picture, Table
-from gallery.hall import Hall
+from gallery.hall import SURE, Hall
 from gallery.likeness import gram_cosines, of_groups, pixel_cosines
 from gallery.measures import means
+from gallery.plots import sheet
 from gallery.priors import can_be_made, decoder_samples
 from pellucid.images.sheets import contact_sheet
 from pellucid.objectives.objective import Objective
@@ -49,7 +50,7 @@ def facets(hall: Hall) -> Exhibit:
             f"no channel of {layer} is below zero for some pieces of the photos and above for others"
         )
     targets = [f"{sign}{layer}:{unit}" for unit in units for sign in ("neg:", "")]
-    made = pl.render(hall.model, targets, steps=hall.steps(_STEPS))
+    made = pl.render(hall.model, targets, recipe=SURE, steps=hall.steps(_STEPS))
     reached = responses(hall.model, made.pictures, layer, pre=True)
     titles = (
         "negative optimised",
@@ -108,9 +109,7 @@ def facets(hall: Hall) -> Exhibit:
         [
             Picture(
                 "strips",
-                contact_sheet(
-                    images[:shown], labels[:shown], columns=len(titles), enlarge=hall.enlarged, background="light"
-                ),
+                sheet(images[:shown], labels[:shown], len(titles)),
                 "Row by row a channel, with its mean before the rectifier; examples are pieces of four photos",
                 _SEEN["facets"],
             )
@@ -151,7 +150,7 @@ Way = Callable[[Study], Float[Tensor, "b c h w"]]
 def repeats(study: Study, weight: float = 0.0) -> Float[Tensor, "b c h w"]:
     """The same target several times, each from its own noise; with a weight, kept apart by the diversity term."""
     targets = [f"{study.layer}:{unit}" for unit in study.units]
-    return pl.render(study.model, targets, steps=study.steps, members=_MEMBERS, diversity=weight).images
+    return pl.render(study.model, targets, recipe=SURE, steps=study.steps, members=_MEMBERS, diversity=weight).images
 
 
 def started(study: Study, candidates: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "b c h w"]:
@@ -161,7 +160,8 @@ def started(study: Study, candidates: Float[Tensor, "n 3 h w"]) -> Float[Tensor,
         top = study.top(unit, candidates)
         starts.append(top[farthest(gram_cosines(study.model, top, study.layer), _MEMBERS)])
     targets = [f"{study.layer}:{unit}" for unit in study.units]
-    return pl.render(study.model, targets, steps=study.steps, members=_MEMBERS, start=torch.cat(starts)).images
+    made = pl.render(study.model, targets, recipe=SURE, steps=study.steps, members=_MEMBERS, start=torch.cat(starts))
+    return made.images
 
 
 def to_centroids(study: Study) -> Float[Tensor, "b c h w"]:
@@ -177,7 +177,7 @@ def to_centroids(study: Study) -> Float[Tensor, "b c h w"]:
         apart = torch.from_numpy(centroids - means_of.mean(0)).float()
         own = channel(study.layer, unit)
         objectives += [own + direction(study.layer, one / one.norm().clamp(min=1e-9)) for one in apart]
-    return pl.render(study.model, objectives, steps=study.steps).images
+    return pl.render(study.model, objectives, recipe=SURE, steps=study.steps).images
 
 
 def diversity(hall: Hall) -> Exhibit:
@@ -216,8 +216,9 @@ def diversity(hall: Hall) -> Exhibit:
         for unit, score in enumerate(_own(study, images).unflatten(0, (-1, _MEMBERS)).mean(1).tolist())
     ]
     low, high = hall.model.value_range
-    sheet = [((image - low) / (high - low)).clamp(0, 1) for images in made.values() for image in images]
-    labels = [f"{name}, {study.layer}:{unit}" for name in made for unit in study.units for _ in range(_MEMBERS)]
+    some = 2 * _MEMBERS
+    shown = [((image - low) / (high - low)).clamp(0, 1) for images in made.values() for image in images[:some]]
+    labels = [f"{name}, {study.layer}:{unit}" for name in made for unit in study.units[:2] for _ in range(_MEMBERS)]
     return Exhibit(
         "Diverse pictures of one unit",
         "the slides (S3)",
@@ -228,8 +229,10 @@ def diversity(hall: Hall) -> Exhibit:
         [
             Picture(
                 "pictures",
-                contact_sheet(sheet, labels, columns=2 * _MEMBERS, enlarge=hall.enlarged, background="light"),
-                f"{_MEMBERS} pictures of each channel: repeats, then the ways to diversity",
+                contact_sheet(
+                    shown, labels, columns=some, enlarge=max(1, 128 // shown[0].shape[-1]), background="light"
+                ),
+                f"{_MEMBERS} pictures of each of two channels: repeats, then the ways to diversity",
                 _SEEN["diversity"],
             )
         ],

@@ -6,7 +6,7 @@ the pixels; without bounds its score rises for ever.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -15,14 +15,14 @@ from torch import Tensor
 
 import pellucid as pl
 from gallery.exhibit import Claim, Exhibit, Picture, Table
-from gallery.hall import Hall
+from gallery.hall import SURE, Hall
 from gallery.measures import means, pixel_gradient
 from gallery.plots import chart
 from pellucid.images.sheets import contact_sheet
 
 __all__ = ["ITEMS"]
 
-_PLAIN = pl.Recipe(image="pixels", color="none", transforms="none", precision="float32", trial=False)
+_PLAIN = replace(SURE, image="pixels", color="none", transforms="none")
 _STEPS = (4, 16, 64, 128, 256, 512, 1024, 2048)
 _BOUNDS = ("clip", "sigmoid", "unbounded")
 _UNITS = 16  # filters in the numbers, the first of the layer

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pellucid as pl
 from gallery.exhibit import Cell, Claim, Exhibit, Picture, Table
-from gallery.hall import Hall
+from gallery.hall import SURE, Hall
 from gallery.measures import high_frequency
 from gallery.noise import BARE, RATE, sheet_of
 from gallery.spectra import contrast
@@ -115,7 +115,9 @@ def _divisor(hall: Hall, targets: list[str]) -> int:
 
 
 def _render(hall: Hall, targets: list[str], steps: int, weights: dict[str, float]) -> pl.Rendering:
-    return pl.render(hall.ordinary, targets, steps=steps, learning_rate=RATE, penalties=_text(weights), **BARE)
+    return pl.render(
+        hall.ordinary, targets, recipe=SURE, steps=steps, learning_rate=RATE, penalties=_text(weights), **BARE
+    )
 
 
 def _text(weights: dict[str, float]) -> str:

@@ -16,13 +16,28 @@ import pellucid as pl
 from pellucid.errors import TargetError
 from pellucid.models.layers import Layer
 
-__all__ = ["PHOTOS", "TREE", "Hall"]
+__all__ = ["PHOTOS", "SURE", "TREE", "Hall", "stages_of"]
 
 TREE = Path(__file__).parents[1]
 PHOTOS = ("cat", "coffee", "rocket", "astronaut")
 """Photos of scikit-image that may be redistributed."""
 
-_PLACELESS = ("Pool", "ReLU", "Norm", "Dropout", "Identity", "Sigmoid", "Hardswish", "SiLU", "GELU")
+SURE = pl.Recipe(precision="float32", trial=False)
+"""The default recipe, without what is chosen by the machine: numbers and verdicts are not to depend on it."""
+
+# Kinds of layers that are no stage by themselves, by how their names begin.
+_BETWEEN = (
+    "MaxPool",
+    "AvgPool",
+    "Adaptive",
+    "BatchNorm",
+    "LayerNorm",
+    "GroupNorm",
+    "Dropout",
+    "Identity",
+    "ReLU",
+    "SiLU",
+)
 _CAFFE_MEAN = tuple(value / 255 for value in (123.68, 116.779, 103.939))
 
 
@@ -71,11 +86,6 @@ class Hall:
     def middle(self) -> str:
         """The document's `mixed4a` where the network has it, else the stage in the middle."""
         return "mixed4a" if "mixed4a" in self.stages else self.stage(0.5)
-
-    @property
-    def enlarged(self) -> int:
-        """How many times pictures of the network's size are enlarged on a sheet."""
-        return max(1, 128 // max(self.model.size))
 
     def photo(self, name: str, side_px: int) -> Float[Tensor, "3 side side"]:
         """The middle square of one of `PHOTOS`, in [0, 1]."""
@@ -126,7 +136,7 @@ def stages_of(model: pl.Model) -> tuple[str, ...]:
     stages = tuple(
         prefix + child
         for child in children
-        if prefix + child in named and not any(word in named[prefix + child].kind for word in _PLACELESS)
+        if prefix + child in named and not named[prefix + child].kind.startswith(_BETWEEN)
     )
     if not stages:
         raise TargetError(f"{model.name} has no stages that return maps")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -9,7 +11,17 @@ from torch import Tensor
 import pellucid as pl
 from pellucid.objectives.response import Response
 
-__all__ = ["activations", "correlation", "high_frequency", "means", "pixel_gradient", "rank_correlation"]
+__all__ = [
+    "activations",
+    "correlation",
+    "high_frequency",
+    "likeness",
+    "means",
+    "pixel_gradient",
+    "rank_correlation",
+    "same_and_different",
+    "scale_px",
+]
 
 _FINE = 0.25  # cycles per px: finer than every fourth pixel counts as high frequency
 
@@ -34,6 +46,40 @@ def high_frequency(images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
     fine = (power * (rows[:, None] | cols)).sum((1, 2, 3))
     share: Tensor = fine / power.sum((1, 2, 3)).clamp(min=1e-20)
     return share
+
+
+def scale_px(images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+    """The wavelength of a picture's mean frequency, weighted by power without the mean: how large its parts are."""
+    power = torch.fft.fft2(images - images.mean((-2, -1), keepdim=True)).abs().square().sum(1)
+    rows, cols = (torch.fft.fftfreq(side) for side in images.shape[-2:])
+    frequency = (rows[:, None].square() + cols.square()).sqrt()
+    total: Tensor = power.sum((1, 2)) / (power * frequency).sum((1, 2)).clamp(min=1e-20)
+    return total
+
+
+def likeness(model: pl.Model, images: Float[Tensor, "b c h w"], layer: str) -> Float[Tensor, "b b"]:
+    """How alike pictures are, -1 to 1: the cosine of their textures at a layer, each without the average texture.
+
+    A texture is the matrix of products of channels (Gram), of activations without their means over the places.
+    """
+    maps = activations(model, images, layer).flatten(2)
+    maps = maps - maps.mean(2, keepdim=True)
+    textures = (maps @ maps.transpose(1, 2) / maps.shape[2]).flatten(1)
+    textures = textures / textures.norm(dim=1, keepdim=True).clamp(min=1e-20)
+    textures = textures - textures.mean(0)
+    textures = textures / textures.norm(dim=1, keepdim=True).clamp(min=1e-20)
+    alike: Tensor = textures @ textures.T
+    return alike
+
+
+def same_and_different(
+    likenesses: Float[Tensor, "b b"], units: Sequence[int]
+) -> tuple[Float[Tensor, " m"], Float[Tensor, " n"]]:
+    """The likenesses of pairs of pictures of one unit, and of pairs of different units."""
+    unit = torch.tensor(units)
+    upper = torch.ones_like(likenesses).triu(1).bool()
+    same = unit[:, None] == unit
+    return likenesses[upper & same], likenesses[upper & ~same]
 
 
 def correlation(first: Float[Tensor, "b n"], second: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:

@@ -17,16 +17,15 @@ from torch import Tensor
 import pellucid as pl
 from gallery.crops import crops_of
 from gallery.exhibit import Cell, Claim, Exhibit, Picture, Table
-from gallery.hall import Hall
+from gallery.hall import SURE, Hall
 from gallery.measures import high_frequency, means
-from gallery.plots import chart
+from gallery.plots import chart, sheet
 from gallery.spectra import contrast
-from pellucid.images.sheets import contact_sheet
 
 __all__ = ["BARE", "ITEMS", "RATE", "networks", "sheet_of"]
 
-BARE: Mapping[str, Any] = {"image": "pixels", "color": "none", "transforms": "none", "trial": False}
-"""Nothing but pixels and the network."""
+BARE: Mapping[str, Any] = {"image": "pixels", "color": "none", "transforms": "none"}
+"""Nothing but pixels and the network: settings beside `SURE`."""
 
 _RATES = (0.01, 0.05, 0.25)
 RATE = 0.05
@@ -46,7 +45,7 @@ def ladder(
     """Pictures of a layer's first channels after more and more steps, their mean score and contrast of fine detail."""
     wanted = tuple(sorted({max(1, step // hall.thrift) for step in steps}))
     targets = [f"{layer}:{unit}" for unit in range(_UNITS)]
-    made = pl.render(model, targets, steps=wanted[-1], snapshots=wanted, **settings)
+    made = pl.render(model, targets, recipe=SURE, steps=wanted[-1], snapshots=wanted, **settings)
     pictures = {step: made.snapshots[step] for step in wanted}
     scores = {step: float(means(model, one, layer)[:, :_UNITS].diagonal().mean()) for step, one in pictures.items()}
     return pictures, scores, {step: float(contrast(one).mean()) for step, one in pictures.items()}
@@ -141,7 +140,7 @@ def fourier(hall: Hall) -> Exhibit:
     ways: dict[str, dict[str, Any]] = {"without": {"image": "pixels", "color": "none"}, "with": {"image": "fourier"}}
     model = hall.ordinary
     found = {
-        way: ladder(hall, model, layer, _STEPS, learning_rate=RATE, transforms="slides", trial=False, **settings)
+        way: ladder(hall, model, layer, _STEPS, learning_rate=RATE, transforms="slides", **settings)
         for way, settings in ways.items()
     }
     steps = list(found["with"][0])
@@ -182,7 +181,7 @@ def fourier(hall: Hall) -> Exhibit:
     rows: list[list[Cell]] = [
         [way, step, scores[way][step], fine[way][step], shares[way][step]] for way in found for step in steps
     ]
-    sheet = [
+    drawn = [
         (f"{way}, {step} step{'s' * (step > 1)}", images[step][0])
         for way, (images, _, _) in found.items()
         for step in steps
@@ -195,7 +194,7 @@ def fourier(hall: Hall) -> Exhibit:
         "as pixels, and as Fourier coefficients scaled by 1/f in decorrelated colour.",
         claims,
         [
-            Picture("pictures", sheet_of(sheet, len(steps)), f"{layer}:0 without and with", _SEEN["fourier"]),
+            Picture("pictures", sheet_of(drawn, len(steps)), f"{layer}:0 without and with", _SEEN["fourier"]),
             Picture("curves", _curves(curves, natural), "Score and fine detail over the steps", _SEEN["fourier-plot"]),
         ],
         [Table("steps", ("Fourier", "steps", "mean score", "contrast of detail", "share above 1/4"), rows)],
@@ -211,11 +210,8 @@ def _row(values: Mapping[int, float]) -> str:
 
 
 def sheet_of(pictures: list[tuple[str, Tensor]], columns: int) -> Image.Image:
-    """Labelled pictures as a sheet, twice as large where they are small."""
-    labels, images = zip(*pictures, strict=True)
-    return contact_sheet(
-        list(images), list(labels), columns=columns, enlarge=max(1, 128 // images[0].shape[-1]), background="light"
-    )
+    """Labelled pictures on one page."""
+    return sheet([image for _, image in pictures], [label for label, _ in pictures], columns)
 
 
 def _curves(found: Mapping[str, tuple[dict[int, float], dict[int, float]]], natural: float) -> Image.Image:

@@ -1,13 +1,13 @@
 """Item 3, first part: single neurons at their places, and the raster from the first neuron of a map to all.
 
-Source: reference document 002, "Feature Visualization I: Feature Maps": a neuron changes pixels around its own place; of
-a raster, it is said there that one more neuron changes the whole picture, without a known reason.
+Source: reference document 002, "Feature Visualization I: Feature Maps": a neuron changes pixels around its own place,
+but one more neuron in a raster, it is said there, the whole picture; why is not clear.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,10 +15,9 @@ from torch import Tensor
 
 import pellucid as pl
 from gallery.exhibit import Claim, Exhibit, Picture, Table
-from gallery.hall import Hall
-from gallery.measures import correlation, high_frequency
-from gallery.plots import chart
-from pellucid.images.sheets import contact_sheet
+from gallery.hall import SURE, Hall
+from gallery.measures import correlation
+from gallery.plots import chart, sheet
 from pellucid.objectives.masks import raster
 from pellucid.objectives.objective import Objective
 from pellucid.objectives.units import neuron
@@ -28,9 +27,9 @@ __all__ = ["ITEMS"]
 _CHANNEL = 24  # rings and cells in the embedded network: large enough to be seen changing
 _STEPS = 128
 _TIMES = 2  # the side of the pictures by the network's: fields of view are to be smaller than the picture
-_PAIRS = (0.02, 0.08, 0.2, 0.4, 0.6, 0.8, 0.95)  # of all neurons, before one more is added
+_PAIRS = (0.08, 0.2, 0.4, 0.6, 0.95)  # of all neurons, before one more is added
 _TOUCH = 1 / 255  # the change of a pixel start that stands for none
-_RECIPE = pl.Recipe(image="pixels", transforms="none", steps=_STEPS, precision="float32", trial=False)
+_RECIPE = replace(SURE, image="pixels", transforms="none")
 _LEFT_ALONE, _REACHES = 0.01, 0.1  # shares of a change
 
 
@@ -77,8 +76,8 @@ def _size(image: Tensor) -> tuple[int, int]:
 def _desk(hall: Hall) -> Desk:
     side = _TIMES * min(hall.model.size)
     noise = 0.5 + 0.02 * torch.randn(hall.model.channels, side, side, generator=torch.Generator().manual_seed(0))
-    layer = hall.stage(0.6) if hall.model.name != "default" else "mixed4a"
-    return Desk(hall, layer, _CHANNEL, noise)
+    layer = hall.stage(0.6)
+    return Desk(hall, layer, _CHANNEL % hall.model.layer(layer).units, noise)
 
 
 def places(hall: Hall) -> Exhibit:
@@ -120,16 +119,14 @@ def places(hall: Hall) -> Exhibit:
         for (row, col), centre, share, area in zip(cells, centres, shares, half, strict=True)
     ]
     head = ("row", "column", "centre of change, down", "centre, across", "share in field", "area of half the change")
-    sheet = contact_sheet(
-        list(drawn), [f"@{row},{col}" for row, col in cells], columns=len(_spread(cols)), background="light"
-    )
+    shots = sheet(list(drawn), [f"@{row},{col}" for row, col in cells], len(_spread(cols)))
     return Exhibit(
         "Single neurons, each at its place",
         "Feature Visualization I (S2)",
         f"Channel {desk.channel} of `{desk.layer}`, neuron by neuron: pixels of one common noise, no transforms, "
         f"{desk.hall.steps(_STEPS)} steps at {_size(drawn)[0]} px.",
         claims,
-        [Picture("neurons", sheet, "Sixteen neurons of one channel, each at its row and column", "")],
+        [Picture("neurons", shots, "Sixteen neurons of one channel, each at its row and column", "")],
         [Table("neurons", head, table)],
     )
 
@@ -160,8 +157,8 @@ def growing(hall: Hall) -> Exhibit:
     claims = [
         Claim(
             "One more neuron in the raster changes pixels that it does not see.",
-            f"on average over the rasters, more than {_REACHES:.0%} of the squared change lies outside the new neuron's "
-            f"field, where alone it changes less than {_LEFT_ALONE:.0%}",
+            f"on average over the rasters, more than {_REACHES:.0%} of the squared change lies outside the new "
+            f"neuron's field, where alone it changes less than {_LEFT_ALONE:.0%}",
             f"{_mean(outside):.1%} outside on average, from {min(outside):.1%} to {max(outside):.1%}; "
             f"alone at most {max(single):.2%}",
             _mean(outside) > _REACHES and max(single) < _LEFT_ALONE,
@@ -184,7 +181,7 @@ def growing(hall: Hall) -> Exhibit:
         "root mean square of the change",
         "the same, after a touch",
     )
-    sheet = contact_sheet(list(ladder), [f"first {count}" for count in shown], columns=4, background="light")
+    shots = sheet(list(ladder), [f"first {count}" for count in shown], 4)
     with chart() as drawn:
         axes = drawn.axes[0]
         for values, label in (
@@ -200,11 +197,11 @@ def growing(hall: Hall) -> Exhibit:
     return Exhibit(
         "The raster, from the first neuron to all",
         "Feature Visualization I (S2)",
-        f"The first n neurons of channel {desk.channel} of `{desk.layer}` ({rows} x {cols}), read like a page, all from "
-        f"one common noise; {_size(ladder)[0]} px, {desk.hall.steps(_STEPS)} steps.",
+        f"The first n neurons of channel {desk.channel} of `{desk.layer}` ({rows} x {cols}), read like a page, all "
+        f"from one common noise; {_size(ladder)[0]} px, {desk.hall.steps(_STEPS)} steps.",
         claims,
         [
-            Picture("raster", sheet, "The first neurons of a map, from one to all", ""),
+            Picture("raster", shots, "The first neurons of a map, from one to all", ""),
             Picture("outside", drawn.image, "How much of the change lies where the new neuron sees nothing", ""),
         ],
         [Table("pairs", head, rows_out)],

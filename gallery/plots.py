@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import Tensor
 
-__all__ = ["Chart", "chart"]
+from pellucid.images.sheets import contact_sheet
+
+__all__ = ["Chart", "chart", "sheet"]
+
+_WIDE_PX = 840  # of a sheet whose small pictures are enlarged
 
 _STYLE: dict[Any, Any] = {
     "font.size": 12,
@@ -44,3 +50,9 @@ def chart(rows: int = 1, *, columns: int = 1, height: float = 3.4) -> Iterator[C
         written = io.BytesIO()
         figure.savefig(written, format="png")
         drawn.image = Image.open(written)
+
+
+def sheet(images: Sequence[Float[Tensor, "c h w"]], labels: Sequence[str], columns: int) -> Image.Image:
+    """Pictures in [0, 1] on a light page, each with its label; small ones enlarged by a whole number."""
+    enlarge = max(1, _WIDE_PX // columns // max(one.shape[-1] for one in images))
+    return contact_sheet(images, labels, columns=columns, enlarge=enlarge, background="light")

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 import pellucid as pl
 from gallery.crops import crops_of, responses
 from gallery.exhibit import Cell, Claim, Exhibit, Picture, Table
-from gallery.hall import Hall
+from gallery.hall import SURE, Hall
 from gallery.measures import activations, high_frequency, means
 from gallery.noise import BARE, RATE, networks, sheet_of
 from gallery.spectra import contrast
@@ -46,7 +46,9 @@ def photo(hall: Hall) -> Exhibit:
         units = fits.amax(0).topk(_UNITS).indices.tolist()
         starts = crops[fits[:, units].argmax(0)]
         targets = [f"{layer}:{unit}" for unit in units]
-        made = pl.render(model, targets, start=starts, steps=hall.steps(_STEPS), learning_rate=RATE, **BARE)
+        made = pl.render(
+            model, targets, recipe=SURE, start=starts, steps=hall.steps(_STEPS), learning_rate=RATE, **BARE
+        )
         found[name] = units, starts, made.pictures, _fires(model, starts, layer, units)
     change: dict[str, tuple[float, float]] = {}
     detail: dict[str, tuple[float, float]] = {}
@@ -119,10 +121,18 @@ def prior(hall: Hall) -> Exhibit:
 
     steps = hall.steps(_STEPS)
     made = {
-        "default recipe": pl.render(hall.model, targets, steps=steps),
-        "decoder": pl.render(hall.model, targets, steps=steps, make_image=make_image, learning_rate=_LATENT_RATE),
+        "default recipe": pl.render(hall.model, targets, recipe=SURE, steps=steps),
+        "decoder": pl.render(
+            hall.model, targets, recipe=SURE, steps=steps, make_image=make_image, learning_rate=_LATENT_RATE
+        ),
         "decoder, prior 0.01": pl.render(
-            hall.model, targets, steps=steps, make_image=make_image, learning_rate=_LATENT_RATE, prior=_PRIOR
+            hall.model,
+            targets,
+            recipe=SURE,
+            steps=steps,
+            make_image=make_image,
+            learning_rate=_LATENT_RATE,
+            prior=_PRIOR,
         ),
     }
     samples = decoder_samples(len(targets))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from gallery import boost, forum, places, slides
+from gallery import boost, feature_maps, forum, joint, places, slides, stages
 from gallery.exhibit import Exhibit
 from gallery.hall import Hall
 
@@ -16,6 +16,9 @@ ITEMS: Mapping[str, Item] = {
     **forum.ITEMS,
     **boost.ITEMS,
     **places.ITEMS,
+    **feature_maps.ITEMS,
+    **joint.ITEMS,
+    **stages.ITEMS,
     **slides.ITEMS,
 }
 """Key (that of files and of `--only`) -> item."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import pellucid as pl
 from gallery.exhibit import Cell, Claim, Exhibit, Picture, Table
-from gallery.hall import Hall
+from gallery.hall import SURE, Hall
 from gallery.measures import high_frequency, means
 from gallery.noise import BARE, RATE, networks, sheet_of
 from pellucid.draws import Draws
@@ -34,7 +34,7 @@ def robust(hall: Hall) -> Exhibit:
     kinds = ("none", "slides", "lucid")
     made = {
         (name, kind): pl.render(
-            model, targets, steps=hall.steps(_STEPS), **{**BARE, "transforms": kind, "learning_rate": RATE}
+            model, targets, recipe=SURE, steps=hall.steps(_STEPS), **{**BARE, "transforms": kind, "learning_rate": RATE}
         )
         for name, model in networks(hall).items()
         for kind in kinds

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["coarse", "contrast", "lattice_lines", "mean_power", "phase_spread"]
+__all__ = ["contrast", "lattice_lines", "mean_power", "phase_spread"]
 
 _NEAR = 3  # bins: what a line is compared with lies at most so far away
 
@@ -22,17 +22,6 @@ def contrast(images: Float[Tensor, "b c h w"], above: float = 0.25, up_to: float
     power = torch.fft.fft2(images).abs().square() / (height * width) ** 2
     band = (frequency > above) & (frequency <= up_to)
     found: Tensor = (power * band).sum((2, 3)).mean(1).sqrt()
-    return found
-
-
-def coarse(images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-    """The mean wavelength of a picture in px, weighted by power: how large what repeats in it is."""
-    height, width = images.shape[-2:]
-    rows, cols = torch.fft.fftfreq(height), torch.fft.fftfreq(width)
-    frequency = (rows[:, None].square() + cols[None].square()).sqrt()
-    power = torch.fft.fft2(images).abs().square().sum(1) * (frequency > 0)
-    wavelength = torch.where(frequency > 0, 1 / frequency.clamp(min=1e-9), 0)
-    found: Tensor = (power * wavelength).sum((1, 2)) / power.sum((1, 2)).clamp(min=1e-20)
     return found
 
 

@@ -86,6 +86,19 @@ def test_a_stopped_run_gives_every_picture_that_has_begun_at_the_last_size(model
     assert early.status[0].state == "interrupted"
 
 
+def test_a_picture_that_ends_in_an_early_octave_does_not_cost_the_others_theirs() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
+    with torch.no_grad():
+        net[0].weight[0].zero_()
+        net[0].bias.fill_(-1.0)
+        net[0].weight[1].fill_(0.1)
+        net[0].bias[1] = 1.0
+    both = pl.render(pl.Model(net, size=16), ["1:0", "1:1"], octaves="16:40 24:5", **QUICK)
+    assert [status.state for status in both.status] == ["dead", "done"]
+    assert both.images.shape == (2, 3, 24, 24)
+    assert both.parameters.shape[0] == 2
+
+
 def test_an_octave_that_memory_does_not_hold_is_refused_before_the_first_step(
     model: pl.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

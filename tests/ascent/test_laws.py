@@ -12,6 +12,7 @@ import pellucid as pl
 from pellucid.ascent import rescue, slots
 from pellucid.ascent.jobs import Job
 from pellucid.ascent.plan import make_plan
+from pellucid.objectives.metrics import metric
 from pellucid.objectives.objective import Custom, Objective
 from pellucid.objectives.units import channel
 
@@ -138,6 +139,22 @@ def test_a_dead_unit_is_said_to_be_dead_and_the_others_finish(detectors: pl.Mode
     assert [status.state for status in mixed.status] == ["done", "dead"]
     assert mixed.scores[0] > 0.95
     assert mixed.status[1].rescue is not None
+
+
+def test_a_woken_unit_is_not_dead_because_its_score_is_below_zero(detectors: pl.Model) -> None:
+    """Distances to a constant are below zero however much the unit fires."""
+    settings = {
+        "steps": 100,
+        "learning_rate": 0.5,
+        "size": 16,
+        "image": "pixels",
+        "color": "none",
+        "transforms": "none",
+    }
+    woken = pl.render(detectors, metric("relu", 2), **settings)
+    assert woken.status[0].rescue == "redirected ReLU"
+    assert woken.scores[0] < 0
+    assert woken.status[0].state == "done"
 
 
 def test_a_unit_that_nothing_reaches_is_dead_after_sixteen_steps_without_gradient() -> None:

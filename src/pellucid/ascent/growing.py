@@ -74,12 +74,14 @@ class Grower:
 
     def job(self, job: Job, so_far: Finished | None, resolved: Resolved) -> Job:
         """The job of the next octave, at another size: what was optimised goes on, resampled before the squash."""
-        if so_far is None:
-            return job
+        return job if so_far is None else replace(job, parameters=self.resampled(so_far, resolved.size))
+
+    @torch.no_grad()
+    def resampled(self, finished: Finished, size: tuple[int, int]) -> torch.Tensor:
+        """What was optimised in this octave, at another size."""
         image = image_for(self.recipe, self.resolved, self.channels, self.make_image, 1)
-        image.unflat(so_far.parameters[None].to(next(image.parameters())))
-        with torch.no_grad():
-            return replace(job, parameters=image.resized(resolved.size).flat()[0])
+        image.unflat(finished.parameters[None].to(next(image.parameters())))
+        return image.resized(size).flat()[0]
 
 
 def joined(first: Finished | None, then: Finished) -> Finished:
@@ -93,8 +95,8 @@ def joined(first: Finished | None, then: Finished) -> Finished:
     return replace(then, job=first.job, history=history, snapshots=snapshots, status=status)
 
 
-def at_size(finished: Finished, size: tuple[int, int]) -> Finished:
-    """The picture and its snapshots enlarged to the last octave's size; what was optimised stays as it is."""
+def at_size(finished: Finished, size: tuple[int, int], growers: Sequence[Grower]) -> Finished:
+    """The picture, its snapshots and what was optimised, enlarged to the last octave's size where it ended earlier."""
 
     def resized(picture: torch.Tensor) -> torch.Tensor:
         if tuple(picture.shape[1:]) == size:
@@ -102,7 +104,11 @@ def at_size(finished: Finished, size: tuple[int, int]) -> Finished:
         return F.interpolate(picture[None], size=size, mode="bilinear", antialias=True)[0]
 
     snapshots = {step: resized(picture) for step, picture in finished.snapshots.items()}
-    return replace(finished, image=resized(finished.image), snapshots=snapshots)
+    parameters, ended = finished.parameters, tuple(finished.image.shape[1:])
+    if ended != size:
+        (grower,) = [grower for grower in growers if grower.resolved.size == ended][-1:]
+        parameters = grower.resampled(finished, size).to(parameters)
+    return replace(finished, image=resized(finished.image), parameters=parameters, snapshots=snapshots)
 
 
 def best_of(finished: Iterable[Finished], starts: int) -> Iterator[Finished]:

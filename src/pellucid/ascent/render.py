@@ -165,7 +165,7 @@ class _Run:
                 if self._stopped:
                     break
             size = self.recipes[-1].size or self.model.size
-            yield from (at_size(so_far[index], size) for index in sorted(so_far))
+            yield from (at_size(so_far[index], size, growers) for index in sorted(so_far))
             if self._stopped:
                 return
 

@@ -28,6 +28,7 @@ class Rescue:
     rung: int = -1
     left: int = 0
     silent: int = 0
+    climbs_alone: bool = True
 
     @property
     def redirects(self) -> bool:
@@ -45,6 +46,11 @@ class Rescue:
         return LADDER[self.rung] if self.rung >= 0 else None
 
     @property
+    def is_carried(self) -> bool:
+        """Whether the last gradient, if there was one, was the rescue's and not the image's own."""
+        return self.how is not None and not self.climbs_alone
+
+    @property
     def is_dead(self) -> bool:
         """Whether patience is at its end."""
         return self.silent >= PATIENCE
@@ -52,11 +58,13 @@ class Rescue:
     def saw_gradient(self) -> None:
         """The image moves; a rung's time runs down."""
         self.silent = 0
+        self.climbs_alone = self.left == 0
         self.left = max(0, self.left - 1)
 
     def saw_none(self) -> Rung | None:
         """The image is blocked: climb to the next rung, and say which (None when there is none left)."""
         self.silent += 1
+        self.climbs_alone = False
         if not self.enabled or self.rung + 1 >= len(LADDER):
             return None
         self.rung += 1

@@ -130,7 +130,7 @@ class Slots:
     def _finished(self, slot: Slot, image: Tensor, parameters: Tensor, score: float) -> Finished:
         assert slot.ended is not None
         state = slot.ended
-        if slot.rescue.how is not None and state in ("done", "converged") and not score > 0:
+        if slot.rescue.is_carried and state in ("done", "converged") and not score > 0:
             state = "dead"  # its gradient was woken, but the unit never fired
         if slot.step in self.recipe.snapshots:
             slot.snapshots[slot.step] = image.float()
