@@ -23,7 +23,19 @@ _STEPS = 128
 _DEPTH_UNITS = 6
 _RISES = 0.7  # rank correlation with the layer's place
 _CLASSES = (0, 60, 120, 180)  # of the network's outputs, as far as it has so many
-_SEEN = {"depth": "", "aims": ""}
+_SEEN = {
+    "depth": (
+        "Flat colours, then stripes and mazes, cells and round eyes, and in the last row halves of objects: eyes with "
+        "a beak's orange, hanging towers, windows. Wrong: the first channels of conv1 are colours with ragged bounds "
+        "and no edges, and in the last row there is no object that one would name for certain."
+    ),
+    "aims": (
+        "A neuron's picture is one motif in the middle that fades to grey, a channel's is the same motif all over; "
+        "logits and probabilities show fish, gowns, skirts, and a face with an ice lolly. Wrong: the layer's four "
+        "pictures are one black-and-white maze, which tells nothing of what the layer finds in photos, and a fine "
+        "checkerboard lies over the logits' pictures."
+    ),
+}
 
 
 def depth(hall: Hall) -> Exhibit:

@@ -24,7 +24,17 @@ _STEPS = 128
 _DIRECTIONS = 12
 _PAIRS, _BETWEEN = ((0, 1), (2, 3)), 6
 _ALIGNMENT = 0.1
-_SEEN = {"directions": "", "between": ""}
+_SEEN = {
+    "directions": (
+        "Both halves are textures of equal finish: spiral eyes, scales, thorns, weaves. Wrong: most random "
+        "directions' pictures have no name, and random 8 and 11 are close to noise."
+    ),
+    "between": (
+        "Upright blots give way to magenta cells halfway, red and yellow forms turn into blue and yellow cells one by "
+        "one; from one start the cells stay in their places. Wrong: alignment adds nothing to the common start that "
+        "could be seen, and the first row changes all at once between 0.4 and 0.6."
+    ),
+}
 
 
 def directions(hall: Hall) -> Exhibit:
@@ -137,7 +147,7 @@ def between(hall: Hall) -> Exhibit:
         ),
     ]
     labels = [
-        f"{way}: {1 - place / (_BETWEEN - 1):.1f} of {first}, {place / (_BETWEEN - 1):.1f} of {second}"
+        f"{way}, {first} to {second}, t = {place / (_BETWEEN - 1):.1f}"
         for way in rows_of
         for first, second in _PAIRS
         for place in range(_BETWEEN)

@@ -33,10 +33,22 @@ __all__ = ["ITEMS"]
 _STEPS = 128
 _STRIP_UNITS, _STRIPS_SHOWN, _EXAMPLES = 6, 4, 3
 _EITHER_SIDE = 20  # pieces of photos that a unit of the strip must have on each side of zero
+_LABELS = ("optimised", "minimum", "just below", "just above", "maximum", "optimised")
 _UNITS, _MEMBERS, _TOP = 3, 4, 64
 _SAMPLES = 256  # of a generator, from which starts are chosen
 _REACHES = 0.5  # of the score of repeats: the unit still fires
-_SEEN = {"facets": "", "diversity": ""}
+_SEEN = {
+    "facets": (
+        "Every end is a texture with a motif of its own, and some maxima share something with it: white straps and "
+        "channel 0's upright blots, red cups and channel 2's red and yellow. Wrong: four photos are too few, so that "
+        "neighbouring pieces repeat in a column, and none shows channel 3's yellow and blue cells."
+    ),
+    "diversity": (
+        "Repeats are one texture. The diversity term and the centroids give spots, bricks, stripes and spirals that "
+        "share little with it; starts from photos end at the same texture, once on a black ground. Wrong: nobody can "
+        "see which of the diverse pictures are facets of the channel and which only follow the other term."
+    ),
+}
 
 
 def facets(hall: Hall) -> Exhibit:
@@ -80,9 +92,9 @@ def facets(hall: Hall) -> Exhibit:
     ordered = [all(low < high for low, high in pairwise(row)) for row in panels]
     outside = [row[0] < row[1] and row[5] > row[4] for row in panels]
     labels = [
-        f"{unit}: {title} {value:.2f}".replace("-", "−")
+        f"{unit}: {short} {value:.2f}"
         for unit, row in zip(units, panels, strict=True)
-        for title, value in zip(titles, row, strict=True)
+        for short, value in zip(_LABELS, row, strict=True)
     ]
     shown = _STRIPS_SHOWN * len(titles)
     claims = [
