@@ -221,7 +221,7 @@ def _curves(found: Mapping[str, tuple[dict[int, float], dict[int, float]]], natu
             score.plot(list(scores), list(scores.values()), "o-", label=label)
             fine.plot(list(contrasts), list(contrasts.values()), "o-", label=label)
         fine.axhline(natural, color="grey", linestyle=":", label="photos")
-        score.set(xlabel="steps", ylabel="mean score\n(layer's own units)", xscale="log", yscale="symlog")
+        score.set(xlabel="steps", ylabel="mean score\n(layer's own units)", xscale="log")
         fine.set(xlabel="steps", ylabel="contrast of detail\nfiner than 4 px (0 to 1)", xscale="log")
         for axes in drawn.axes:
             axes.legend(fontsize=8)

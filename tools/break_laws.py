@@ -31,6 +31,7 @@ class Breach(NamedTuple):
 
 ASCENT, MODELS = "src/pellucid/ascent", "src/pellucid/models"
 OBJECTIVES, GROUPS = "src/pellucid/objectives", "tests/objectives/test_groups.py"
+DREAM = "tests/ascent/test_dream.py"
 LOOP_GROUPS = "tests/ascent/test_groups.py"
 LAWS, TAPS = "tests/ascent/test_laws.py", "tests/models/test_taps.py"
 BREACHES = [
@@ -194,6 +195,55 @@ BREACHES = [
         "if not self.enabled or",
         "if True or",
         f"{LAWS}::test_a_unit_that_is_off_at_the_start_is_woken",
+    ),
+    Breach(
+        "dream: what remains at an edge is left out",
+        f"{ASCENT}/tiles.py",
+        "gaps = -(-side // tile) - 1",
+        "gaps = side // tile - 1",
+        "tests/ascent/test_tiles.py::test_tiles_cover_every_pixel_once_in_all",
+    ),
+    Breach(
+        "dream: overlaps counted twice",
+        f"{ASCENT}/tiles.py",
+        "+= tile * shares",
+        "+= tile",
+        f"{DREAM}::test_the_gradient_by_tiles_is_the_whole_pictures_where_surroundings_do_not_matter",
+    ),
+    Breach(
+        "dream: a gradient without its length taken out",
+        f"{ASCENT}/dream.py",
+        "(self.recipe.rate / mean)",
+        "self.recipe.rate",
+        f"{DREAM}::test_the_gradient_by_tiles_is_the_whole_pictures_where_surroundings_do_not_matter",
+    ),
+    Breach(
+        "dream: an octave that forgets what was dreamt before",
+        f"{ASCENT}/dream.py",
+        "image = (base + resized(self.detail, tiles.size)).clamp(0, 1)",
+        "image = base",
+        f"{DREAM}::test_a_dream_raises_its_layer_manyfold_and_octaves_raise_it_more",
+    ),
+    Breach(
+        "dream: the whole picture is enlarged, and the photo's detail lost",
+        f"{ASCENT}/dream.py",
+        "            image = (base + resized(self.detail, tiles.size)).clamp(0, 1)\n",
+        "            image = resized(image if number else base, tiles.size).clamp(0, 1)\n",
+        f"{DREAM}::test_the_photo_stays_where_the_network_has_nothing_to_say",
+    ),
+    Breach(
+        "dream: draws that forget the seed",
+        f"{ASCENT}/dream.py",
+        'Draws.from_keys([f"seed {recipe.seed}"])',
+        'Draws.from_keys(["seed"])',
+        f"{DREAM}::test_the_same_seed_gives_the_same_picture",
+    ),
+    Breach(
+        "guide: the mean over the guide's positions instead of the best",
+        f"{OBJECTIVES}/guides.py",
+        "(z * y[:, _best(z.detach(), y)].movedim(0, 1)).sum(1).mean(1)",
+        "(z * y.mean(1)[:, None]).sum(1).mean(1)",
+        "tests/objectives/test_guides.py::test_a_guide_by_loops",
     ),
 ]
 

@@ -14,11 +14,17 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pellucid.ascent.accentuate import accentuate
+    from pellucid.ascent.dream import dream
+    from pellucid.ascent.dream_recipe import DreamRecipe
+    from pellucid.ascent.dreams import Dream
+    from pellucid.ascent.interpolate import interpolate
     from pellucid.ascent.plan import Plan
     from pellucid.ascent.progress import Progress
     from pellucid.ascent.recipe import Recipe
     from pellucid.ascent.render import plan, render, stream
     from pellucid.ascent.rendering import Rendering, Status
+    from pellucid.ascent.snapshots import video_steps
     from pellucid.errors import PellucidError
     from pellucid.models.ensemble import Ensemble
     from pellucid.models.model import Model
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Dream": "pellucid.ascent.dreams",
+    "DreamRecipe": "pellucid.ascent.dream_recipe",
     "Ensemble": "pellucid.models.ensemble",
     "Model": "pellucid.models.model",
     "PellucidError": "pellucid.errors",
@@ -37,13 +45,19 @@ _HOMES = {
     "Rendering": "pellucid.ascent.rendering",
     "Status": "pellucid.ascent.rendering",
     "Target": "pellucid.models.targets",
+    "accentuate": "pellucid.ascent.accentuate",
+    "dream": "pellucid.ascent.dream",
+    "interpolate": "pellucid.ascent.interpolate",
     "load": "pellucid.models.zoo",
     "plan": "pellucid.ascent.render",
     "render": "pellucid.ascent.render",
     "stream": "pellucid.ascent.render",
+    "video_steps": "pellucid.ascent.snapshots",
 }
 
 __all__ = [
+    "Dream",
+    "DreamRecipe",
     "Ensemble",
     "Model",
     "PellucidError",
@@ -54,10 +68,14 @@ __all__ = [
     "Status",
     "Target",
     "__version__",
+    "accentuate",
+    "dream",
+    "interpolate",
     "load",
     "plan",
     "render",
     "stream",
+    "video_steps",
 ]
 
 

@@ -166,6 +166,38 @@ def test_help_is_grouped_and_names_the_target_grammar(pellucid: Run) -> None:
     assert pellucid("--version") == Ran(0, "pellucid 0.1.0\n", "")
 
 
+def test_an_interpolation_is_one_strip(pellucid: Run, tmp_path: Path) -> None:
+    ran = pellucid("interpolate", "nets.py:model", "conv:0", "conv:1", "--pictures", "3", *QUICK, "-o", "row.png")
+    assert ran.code == 0, ran.err
+    assert [line.split("  ")[0] for line in ran.out.splitlines()[1:]] == ["conv:0", "0.5*conv:0 + 0.5*conv:1", "conv:1"]
+    with Image.open("row.png") as strip:
+        assert strip.width > 2.5 * strip.height
+        assert [made["target"] for made in json.loads(strip.text["pellucid"])][1] == "0.5*conv:0 + 0.5*conv:1"
+    line = ("interpolate", "nets.py:model", "conv:0", "conv:1", "--pictures", "2", *QUICK, "--json")
+    document = json.loads(pellucid(*line, "--alignment", "0.5", "--snapshots", "0", "-o", "rows/").out)
+    assert (document["recipe"]["alignment"], document["recipe"]["shared_start"]) == (0.5, True)
+    assert {path.name for path in (tmp_path / "rows").glob("*.png")} == {
+        "conv-0-to-conv-1.png", "conv-0-to-conv-1-step-0000.png",
+    }  # fmt: skip
+    assert json.loads(pellucid(*line, "--alignment", "0").out)["recipe"]["alignment"] == 0
+
+
+def test_a_photo_is_accentuated(pellucid: Run, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), "teal").save(tmp_path / "sea.png")
+    line = ("accentuate", "nets.py:model", "sea.png", "logit:cat", *QUICK)
+    ran = pellucid(*line)
+    assert ran.code == 0, ran.err
+    assert ran.out.splitlines()[0].split("  ")[0] == "target"
+    assert "away at mean" in ran.out, "a layer about two thirds deep"
+    with Image.open("sea-logit-cat.png") as picture:
+        assert picture.size == (16, 16)
+        assert json.loads(picture.text["pellucid"])["target"].endswith("*inversion:mean@sea.png")
+    held = json.loads(pellucid(*line, "--pull", "1000", "--pull-layer", "conv", "-o", "a.png", "--json").out)
+    free = json.loads(pellucid(*line, "--pull", "0", "--pull-layer", "conv", "-o", "b.png", "--json").out)
+    assert held["images"][0]["distance"] < 0.1 * free["images"][0]["distance"]
+    assert free["images"][0]["target_score"] > held["photo_score"] == free["photo_score"]
+
+
 # What is typed behind "pellucid", and what the one line must hold.
 MISTAKES = {
     "rendr": "No such command 'rendr'. Did you mean 'render'? See: pellucid --help",
@@ -208,6 +240,20 @@ MISTAKES = {
     "render nets.py:model conv:0 -o bad.toml/a.png": "cannot write 'bad.toml/a.png'",
     "render nets.py:model conv:0 -o bad.toml/dir": "cannot write 'bad.toml/dir'",
     "render nets.py:model conv:0 -o a.gif": "no picture format '.gif'. Use .png, .webp or .jpg",
+    "render nets.py:model conv:0 -o a.mp4": "Use .png, .webp or .jpg, or a folder (and --video for a video)",
+    "render nets.py:model conv:0 --video a.avi": "cannot write 'a.avi': no video format '.avi'. Use .mp4, .gif",
+    "render nets.py:model conv:0 --video bad.toml/a.gif": "cannot write 'bad.toml/a.gif': a file of that name",
+    "render nets.py:model conv:0 -o a.webp --video ./a.webp": "picture and video would both be 'a.webp'",
+    "interpolate nets.py:model conv:0": "Missing argument 'B'. See: pellucid interpolate --help",
+    "interpolate nets.py:model conv:0 logit:cat": "ends at a channel or a direction",
+    "interpolate nets.py:model conv:0 conv:9": "channel 9 is out of range",
+    "interpolate nets.py:model conv:0 conv:1 --pictures 1": "two ends, and 1 pictures were asked for",
+    "interpolate nets.py:model conv:0 conv:1 --diversity many": "--diversity is a number, not 'many'",
+    "accentuate nets.py:model no.png conv:0": "no file 'no.png'",
+    "accentuate nets.py:model bad.toml conv:0": "'bad.toml' is not a picture",
+    "accentuate nets.py:model bad.toml conv:0 --pull -1": "--pull is a number from 0 (free) upwards, not -1",
+    "accentuate nets.py:model bad.toml conv:0 --pull-layer cnv": "no layer 'cnv' in small. Did you mean 'conv'?",
+    "accentuate nets.py:model bad.toml conv:0 -o bad.toml": "no picture format '.toml'",
     "layers nets.py:model --device abacus": "no device 'abacus' here",
     "layers nets.py:net": "nets.py:net does not say how large its pictures are: give --size PX",
     "models torchvision:resnet5O": "no model fits 'torchvision:resnet5O'. Did you mean 'torchvision:resnet50'",
@@ -272,6 +318,28 @@ def test_a_file_takes_several_pictures_as_a_contact_sheet(pellucid: Run) -> None
             assert sheet.width > 3 * 16
 
 
+@pytest.mark.parametrize(("output", "name"), [("sheet.png", "run.gif"), ("units", "new/run.webp")])
+def test_a_video_shows_the_whole_run_of_all_targets(pellucid: Run, tmp_path: Path, output: str, name: str) -> None:
+    ran = pellucid("render", "nets.py:model", "conv:0", "relu:3", *QUICK, "-o", output, "--video", name, "--json")
+    assert ran.code == 0, ran.err
+    document = json.loads(ran.out)
+    assert (document["video"], document["recipe"]["snapshots"]) == (name, [0, 1, 2, 3, 4])
+    with Image.open(name) as video:
+        assert getattr(video, "n_frames", 1) == 5
+        assert video.width > 2 * 200
+    assert not list(tmp_path.rglob("*step-*")), "only --snapshots makes files of them"
+
+
+def test_a_video_of_chosen_snapshots(pellucid: Run) -> None:
+    ran = pellucid("render", "nets.py:model", "conv:0", *QUICK, "-o", "a.png", "--video", "a.gif", "--snapshots", "0,2")
+    assert ran.code == 0, ran.err
+    assert "as a video in a.gif" in ran.err
+    assert Path("a-step-0002.png").exists()
+    with Image.open("a.gif") as video:
+        assert getattr(video, "n_frames", 1) == 3
+        assert video.size == (256, 256)
+
+
 def test_a_folder_takes_a_file_for_each_picture(pellucid: Run, tmp_path: Path) -> None:
     targets = ("logit:dog", "neg:conv:1", "conv:0", "conv:0")
     ran = pellucid("render", "nets.py:model", *targets, *QUICK, "-o", "units", "--contact-sheet", "--no-sidecar")
@@ -281,6 +349,16 @@ def test_a_folder_takes_a_file_for_each_picture(pellucid: Run, tmp_path: Path) -
     assert (tmp_path / "units/conv-0.png").read_bytes() != (tmp_path / "units/conv-0-2.png").read_bytes()
     in_order = [line.split()[0] for line in ran.out.splitlines()[1:]]
     assert in_order == ["logit:dog", "-conv:1", "conv:0", "conv:0"]
+
+
+def test_members_of_a_target_are_pictures_of_their_own(pellucid: Run, tmp_path: Path) -> None:
+    for output in ("units", "sheet.png"):
+        members = ("--members", "2", "--diversity", "1")
+        ran = pellucid("render", "nets.py:model", "conv:0-1", *members, *QUICK, "-o", output, "--json")
+        assert ran.code == 0, ran.err
+        assert [made["target"] for made in json.loads(ran.out)["images"]] == ["conv:0"] * 2 + ["conv:1"] * 2
+    names = {path.name for path in (tmp_path / "units").glob("*.png")}
+    assert names == {"conv-0.png", "conv-0-2.png", "conv-1.png", "conv-1-2.png"}
 
 
 def test_without_an_output_pictures_have_sensible_names(pellucid: Run, tmp_path: Path) -> None:

@@ -257,3 +257,42 @@ def test_written_files_have_the_usual_permissions(tmp_path: Path) -> None:
     (tmp_path / "usual").touch()
     write(tmp_path / "a.png", torch.zeros(3, 4, 4))
     assert (tmp_path / "a.png").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+RGBA = torch.randint(0, 256, (4, 5, 7), generator=torch.Generator().manual_seed(1)) / 255
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp"])
+def test_opacity_is_kept_and_comes_back_when_asked_for(tmp_path: Path, name: str) -> None:
+    clear = RGBA.clone()
+    clear[3, :, :3] = 0  # colours below what is see-through are kept too
+    write(tmp_path / name, clear, alpha=True)
+    assert torch.equal(read(tmp_path / name, alpha=True), clear)
+    on_grey = clear[:3] * clear[3] + 0.5 * (1 - clear[3])
+    assert torch.allclose(read(tmp_path / name), on_grey, atol=1e-6)
+    write(tmp_path / name, clear[:3])
+    assert torch.equal(read(tmp_path / name, alpha=True)[3], torch.ones(5, 7)), "what has no opacity is opaque"
+
+
+def test_a_jpeg_lies_on_grey(tmp_path: Path) -> None:
+    image = torch.ones(4, 16, 16)
+    image[3, :, :8] = 0
+    for name, channels in (("color.jpg", [0, 1, 2, 3]), ("grey.jpg", [0, 3])):
+        write(tmp_path / name, image[channels], alpha=True)
+        shown = read(tmp_path / name)
+        assert (shown[:, 4, 2] - 0.5).abs().max() < 0.02
+        assert shown[:, 4, 13].min() > 0.98
+
+
+def test_grey_has_opacity_too(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", RGBA[2:], alpha=True)
+    with Image.open(tmp_path / "a.png") as file:
+        assert file.mode == "LA"
+    assert torch.equal(read(tmp_path / "a.png", channels=1, alpha=True), RGBA[2:])
+    saved(tmp_path, Image.fromarray(np.array([[0, 65535]], np.uint16)), "b.png")
+    assert read(tmp_path / "b.png", channels=1, alpha=True).tolist() == [[[0, 1]], [[1, 1]]]
+
+
+def test_four_channels_are_four_channels_unless_one_is_said_to_be_opacity(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", RGBA)
+    assert read(tmp_path / "a.png").shape == (3, 5, 4 * 8 - 1)

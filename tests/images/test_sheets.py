@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageFont
 
 from pellucid.errors import ImageError
-from pellucid.images.sheets import contact_sheet, grid_shape, show_channels, wrapped
+from pellucid.images.sheets import contact_sheet, grid_shape, picture, show_channels, wrapped
 
 LABELS = [
     "mixed4a:12",
@@ -122,3 +122,46 @@ def test_channels_are_shown() -> None:
 
 def test_sheets_are_pictures() -> None:
     assert isinstance(contact_sheet(torch.rand(1, 3, 4, 4)), Image.Image)
+
+
+def test_what_is_see_through_lies_on_a_checkerboard() -> None:
+    image = torch.rand(4, 32, 32)
+    image[3] = 0
+    image[3, :, 16:] = 1
+    for background, darker, lighter in (("dark", 102, 153), ("light", 204, 255)):
+        sheet = np.asarray(contact_sheet([image], alpha=True, enlarge=1, background=background))  # type: ignore[arg-type]
+        cell = sheet[12:-12, 12:-12].astype(int)
+        squares = cell[:, :16].reshape(4, 8, 2, 8, 3)
+        assert (
+            squares == np.where((np.arange(4)[:, None] + np.arange(2)) % 2, lighter, darker)[:, None, :, None, None]
+        ).all()
+        opaque = (image[:3, :, 16:].movedim(0, 2) * 255).round().numpy()
+        assert np.array_equal(cell[:, 16:], opaque)
+
+
+def test_half_opaque_is_half_the_checkerboard() -> None:
+    image = torch.tensor([1.0, 0, 0, 0.5])[:, None, None].expand(4, 8, 8)
+    red = np.asarray(contact_sheet([image], alpha=True, enlarge=1))[12, 12]
+    assert red.tolist() == pytest.approx([(255 + 102) / 2, 51, 51], abs=1)
+
+
+def test_opacity_of_other_than_colour_pictures() -> None:
+    opacity = torch.zeros(1, 4, 4)
+    opacity[:, :2] = 1
+    assert picture(torch.cat([torch.rand(1, 4, 4), opacity]), alpha=True).mode == "LA"
+    many = show_channels(torch.cat([torch.rand(5, 4, 4), opacity]), alpha=True)
+    side_by_side = show_channels(torch.rand(5, 4, 4))
+    assert many.shape == (4, *side_by_side.shape[1:])
+    assert many[3, :, 4].eq(1).all(), "the lines between the channels are opaque"
+    assert many[3, :4, 5:9].equal(opacity[0])
+    assert show_channels(torch.cat([torch.rand(3, 4, 4), opacity]), [1], alpha=True)[3].equal(opacity[0])
+    broken = picture(torch.full((4, 2, 2), float("nan")), alpha=True)
+    assert broken.getpixel((0, 0)) == (128, 128, 128, 255), "what failed is grey, not invisible"
+    with pytest.raises(ImageError, match="a channel of colour and one of alpha at least, not 1"):
+        picture(opacity, alpha=True)
+
+
+def test_sheets_take_finished_pictures_beside_images() -> None:
+    clear = Image.new("LA", (4, 4), (255, 0))
+    sheet = np.asarray(contact_sheet([torch.zeros(3, 4, 4), clear, Image.new("P", (4, 4))], enlarge=1))
+    assert sheet[12, 12 + 4 + 12].tolist() == [102, 102, 102]

@@ -13,6 +13,7 @@ from torch import Tensor
 from pellucid.models.layers import Layer
 from pellucid.models.taps import Activations, Tap
 from pellucid.objectives.distributions import distribution_match
+from pellucid.objectives.guides import guided
 from pellucid.objectives.masks import masked, raster
 from pellucid.objectives.metrics import METRICS, level, metric
 from pellucid.objectives.objective import Objective, per_image
@@ -37,6 +38,12 @@ def numbers(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
+def activations(b: int, seed: int = 0) -> Activations:
+    image = numbers(b, 3, 6, 7, seed=seed + 1).requires_grad_()
+    z = numbers(b, 3, 3, 4, seed=seed).requires_grad_()
+    return Activations({Tap("l"): z, Tap("l", True): z}, {"l": LAYER}, image)
+
+
 # Each row of the catalogue twice, with other numbers: two leaves of one family, but for the penalties.
 FAMILIES: dict[str, list[Objective]] = {
     **{f"metric {kind}": [metric("l", c, kind, constant=9.0) for c in (0, 2)] for kind in METRICS},
@@ -45,6 +52,7 @@ FAMILIES: dict[str, list[Objective]] = {
     "raster": [raster("l", c, 5, reduction="norm") for c in (0, 1)],
     "caricature": [caricature("l", numbers(3, 3, 4, seed=s), cosine_power=2.0) for s in (1, 2)],
     "inversion": [inversion("l", numbers(3, 3, 4, seed=s)) for s in (1, 2)],
+    "guide": [guided("l", activations(1, seed=s)) for s in (1, 2)],
     "probe": [probe(linear_probe("l", numbers(3, seed=s), bias=s)) for s in (1, 2)],
     "distribution": [
         distribution_match("l", numbers(3, 12, seed=s), torch.tensor([1.0, 2.0, s], dtype=torch.float64))
@@ -59,12 +67,6 @@ FAMILIES: dict[str, list[Objective]] = {
     "input difference": [input_difference(numbers(3, 6, 7, seed=s)) for s in (1, 2)],
 }
 ALL = [objective for objectives in FAMILIES.values() for objective in objectives]
-
-
-def activations(b: int, seed: int = 0) -> Activations:
-    image = numbers(b, 3, 6, 7, seed=seed + 1).requires_grad_()
-    z = numbers(b, 3, 3, 4, seed=seed).requires_grad_()
-    return Activations({Tap("l"): z, Tap("l", True): z}, {"l": LAYER}, image)
 
 
 def gradients(scores: Tensor, acts: Activations) -> list[Tensor]:

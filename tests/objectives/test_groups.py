@@ -198,3 +198,16 @@ def test_bad_interpolations_are_errors() -> None:
         interpolation(LAYER, 0, 3)
     with pytest.raises(TargetError, match="a direction is one finite number per channel, not all zero"):
         interpolation(LAYER, [1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], steps=3)
+
+
+def test_the_gradient_of_diversity_is_that_of_its_formula() -> None:
+    maps = torch.randn(2, 3, 4, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5)).requires_grad_()
+    present = torch.tensor([[True, True, True], [True, True, False]])
+    assert torch.autograd.gradcheck(lambda z: Diversity(Tap("a")).of_groups(z, present), maps)
+    flat = maps.flatten(3)
+    grams = torch.nn.functional.normalize((flat @ flat.transpose(2, 3)).flatten(2), dim=2)
+    total = (grams[:, 0] * grams[:, 1]).sum()
+    (wanted,) = torch.autograd.grad(-total * 2, maps)
+    pair = torch.tensor([[True, True, False]] * 2)
+    (got,) = torch.autograd.grad(Diversity(Tap("a")).of_groups(maps, pair)[:, :2].sum(), maps)
+    torch.testing.assert_close(got, wanted)

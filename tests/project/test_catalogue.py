@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 import re
+from dataclasses import fields
 from pathlib import Path
 
+from pellucid.ascent.recipe import Recipe
+from pellucid.models.targets import Target
+
 TREE = Path(__file__).parents[2]
-PAGE = (TREE / "docs/catalogue/objectives.md").read_text()
-ROOMS = ("objectives", "transforms", "models")
+PAGE = (TREE / "docs/catalogue.md").read_text()
+ROOMS = ("objectives", "transforms", "models", "images", "ascent")
 
 
 def test_every_test_that_is_named_exists() -> None:
@@ -29,3 +33,27 @@ def test_every_python_name_can_be_imported() -> None:
         homes = [room for room in ROOMS if (TREE / "src/pellucid" / room / f"{module}.py").exists()]
         assert homes, module
         assert any(name in vars(importlib.import_module(f"pellucid.{room}.{module}")) for room in homes), (module, name)
+
+
+def test_every_option_and_setting_exists() -> None:
+    from typer.main import get_command
+
+    from pellucid.app.cli.main import app
+
+    commands = get_command(app).commands
+    options = {name for command in commands.values() for option in command.params for name in option.opts}
+    named = set(re.findall(r"`(--[a-z-]+)", PAGE)) | set(re.findall(r" (--[a-z-]+) [^|]*`", PAGE))
+    assert len(named) > 10
+    assert named <= options
+    settings = set(re.findall(r"[`, ]([a-z_]+)=", PAGE.split("## The loop")[1]))
+    assert settings - {"make_image"} <= {field.name for field in fields(Recipe)}
+
+
+def test_every_target_on_the_page_reads() -> None:
+    last = [row.rsplit("|", 2)[1] for row in PAGE.split("## Group terms")[0].splitlines() if row.startswith("| ")]
+    texts = [
+        text for cell in last for text in re.findall(r"`([^`]+)`", cell) if " --" not in f" {text}" and text[0] != "@"
+    ]
+    assert len(texts) > 15
+    for text in texts:
+        assert Target.parse(str(Target.parse(text))) == Target.parse(text)

@@ -18,6 +18,7 @@ TORCH_FREE = [
     "import pellucid.app.cli.main",
     "import pellucid; pellucid.Target.parse('mixed4a:12')",
     "import pellucid; pellucid.Recipe(steps=8)",
+    "import pellucid; pellucid.video_steps(256)",
 ]
 
 # Refuses what an import has no business doing, then imports every module and compares what torch was set to.

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import skimage.data
+from PIL import Image
 
 TREE = Path(__file__).parents[2]
 README = (TREE / "README.md").read_text()
@@ -51,7 +53,7 @@ PELLUCID_COMMANDS = [line for line in commands() if line.startswith("pellucid ")
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """A folder to type in, and an environment in which downloads have been made: file and variables."""
+    """A folder with a photo to type in, and an environment in which downloads have been made: file and variables."""
     torchvision = pytest.importorskip("torchvision")
     import torch
 
@@ -69,7 +71,10 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
         "HF_HUB_OFFLINE": "1",
         "PATH": f"{BIN}:{os.environ['PATH']}",
     }
-    return tmp_path_factory.mktemp("reader"), env
+    folder = tmp_path_factory.mktemp("reader")
+    with Image.open(Path(skimage.data.__file__).parent / "coffee.png") as photo:
+        photo.resize((240, 160)).save(folder / "photo.jpg")
+    return folder, env
 
 
 def run(command: list[str], reader: tuple[Path, dict[str, str]]) -> str:

@@ -85,9 +85,9 @@ def declared(*extras: str) -> set[str]:
 
 
 def test_what_is_imported_is_declared() -> None:
-    zoos = ("torchvision", "timm", "hf")
-    assert imports(PACKAGE) <= declared(*zoos)
-    everything = declared(*zoos, "training", "dev")
+    optional = ("torchvision", "timm", "hf", "video")
+    assert imports(PACKAGE) <= declared(*optional)
+    everything = declared(*optional, "training", "dev")
     for folder in ("tests", "training", "benchmarks", "gallery", "tools"):
         assert imports(TREE / folder) <= everything, folder
 

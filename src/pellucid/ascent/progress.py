@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bars
 
-__all__ = ["Progress", "bars", "duration", "progress_bar"]
+__all__ = ["DreamProgress", "Progress", "bars", "duration", "progress_bar"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,18 @@ class Progress:
             "rate": f"{rate:.1f} steps/s" if rate < 100 else f"{rate:.0f} steps/s",
             "left": f"{duration(self.seconds_left)} left",
         }
+
+
+@dataclass(frozen=True)
+class DreamProgress(Progress):
+    """How far a dream has come, after each batch of tiles: its images are octaves, begun and in all, and its steps are
+    counted by the tiles that the network saw."""
+
+    @property
+    def fields(self) -> dict[str, str | int]:
+        """The same texts, in a dream's words."""
+        rate = f"{self.image_steps / max(self.seconds, 1e-9):.1f} tiles/s"
+        return {**super().fields, "description": f"octave {self.images_done}/{self.num_images}", "rate": rate}
 
 
 def bars(console: Console, *, disable: bool = False) -> Bars:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
 from pellucid.ascent.plan import Resolved
 from pellucid.ascent.recipe import Recipe
+from pellucid.errors import ImageError
 from pellucid.images.files import write
-from pellucid.images.sheets import contact_sheet, show_channels
+from pellucid.images.sheets import contact_sheet, picture
 from pellucid.images.sidecars import write_sidecar
+from pellucid.images.video import Reel, film, write_video
 
 __all__ = ["Rendering", "State", "Status"]
 
@@ -88,10 +91,19 @@ class Rendering:
         )
 
     @property
+    def alpha(self) -> bool:
+        """Whether the last channel of the images is their opacity, from 0 (see-through) to 1."""
+        return self.recipe.alpha
+
+    @property
     def pictures(self) -> Float[Tensor, "b c h w"]:
-        """The images in [0, 1], ready to be shown; an unbounded image is scaled by its own extremes."""
+        """The images in [0, 1], ready to be shown; an unbounded image is scaled by its own extremes. Opacity stays."""
+        colors = self.images.shape[1] - self.alpha
+        return torch.cat([self._scaled(self.images[:, :colors]), self.images[:, colors:].clamp(0, 1)], 1)
+
+    def _scaled(self, colors: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         low, high = self.value_range
-        shown = (self.images - low) / (high - low)
+        shown = (colors - low) / (high - low)
         if self.recipe.squash == "unbounded":
             floor = shown.flatten(1).amin(1).view(-1, 1, 1, 1)
             span = shown.flatten(1).amax(1).view(-1, 1, 1, 1) - floor
@@ -111,7 +123,14 @@ class Rendering:
             "resolved": asdict(self.resolved),
         }
 
-    def save(self, path: str | Path, *, sidecar: bool = True) -> Path:
+    def save(
+        self,
+        path: str | Path,
+        *,
+        sidecar: bool = True,
+        labels: Sequence[str] | None = None,
+        columns: int | None = None,
+    ) -> Path:
         """Write the picture, or all pictures as a contact sheet, and beside it the floats they were made of.
 
         The suffix chooses the format (PNG, WebP, JPEG). The sidecar `NAME.safetensors` holds images and parameters in
@@ -121,17 +140,54 @@ class Rendering:
             ImageError: the file cannot be written.
         """
         path = Path(path)
-        picture = self.pictures[0] if len(self) == 1 else self.contact_sheet()
+        shown = self.pictures[0] if len(self) == 1 else self.contact_sheet(labels, columns=columns)
         records = [self.provenance(i) for i in range(len(self))]
-        write(path, picture, metadata={"pellucid": json.dumps(records[0] if len(self) == 1 else records)})
+        write(
+            path, shown, alpha=self.alpha, metadata={"pellucid": json.dumps(records[0] if len(self) == 1 else records)}
+        )
         if sidecar:
             tensors = {"images": self.images, "parameters": self.parameters.float(), "scores": self.scores}
             write_sidecar(path.with_suffix(".safetensors"), tensors, {"pellucid": json.dumps(records)})
         return path
 
-    def contact_sheet(self, labels: Sequence[str] | None = None) -> Image.Image:
-        """All pictures on one page, each with its target, as a PIL image."""
-        return contact_sheet([show_channels(picture) for picture in self.pictures], list(labels or self.targets))
+    def contact_sheet(self, labels: Sequence[str] | None = None, *, columns: int | None = None) -> Image.Image:
+        """All pictures on one page, each with its target or label, as a PIL image; transparency lies on a checkerboard.
+
+        So many `columns`, or as many as make a page.
+        """
+        return contact_sheet(self.pictures, list(labels or self.targets), alpha=self.alpha, columns=columns)
+
+    @property
+    def reels(self) -> tuple[Reel, ...]:
+        """What each picture was after the steps that were kept, and at its end: step -> 8-bit picture."""
+        snapshots = {step: replace(self, images=images).pictures for step, images in self.snapshots.items()}
+        reels: list[Reel] = []
+        for row, (final, status) in enumerate(zip(self.pictures, self.status, strict=True)):
+            kept = {step: pictures[row] for step, pictures in snapshots.items() if step < status.step}
+            frames = {**kept, status.step: final}
+            reels.append({step: picture(frame, alpha=self.alpha) for step, frame in frames.items()})
+        return tuple(reels)
+
+    def save_video(self, path: str | Path, *, fps: float | int = 12, size: int | None = None) -> Path:
+        """Write how the pictures came about: a frame for each step that was kept, then the finished pictures, held.
+
+        The suffix chooses the format: .mp4 (H.264; needs the `video` extra), .gif or .webp. Several pictures are shown
+        as a contact sheet; one that ended early stays as it ended. Render with `snapshots=pl.video_steps(steps)` for a
+        video that shows most of the beginning, where most happens. `fps`: frames a second. `size`: the longer side of
+        a frame in px; by default small pictures are enlarged by a whole number to 256 px or more, and large frames kept
+        below 1920 px (WebP 1280, GIF 640).
+
+        Raises:
+            ImageError: no snapshots were kept, an unknown suffix, a bad `fps` or `size`, or it cannot be written.
+            MissingExtra: an mp4 without PyAV.
+        """
+        if not self.snapshots:
+            raise ImageError(
+                "the rendering kept no snapshots to make a video of; render with snapshots=pl.video_steps(steps)"
+            )
+        path = Path(path)
+        write_video(path, film(self.reels, self.targets), fps=fps, size=size)
+        return path
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""

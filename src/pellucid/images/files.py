@@ -32,12 +32,15 @@ _EXIF_DESCRIPTION = 0x010E
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, OverflowError)
 
 
-def read(path: str | Path, *, channels: int = 3, max_pixels: int = _MAX_PIXELS) -> Float[Tensor, "c h w"]:
+def read(
+    path: str | Path, *, channels: int = 3, alpha: bool = False, max_pixels: int = _MAX_PIXELS
+) -> Float[Tensor, "c h w"]:
     """Read a picture as numbers in [0, 1].
 
     Returns float32 [channels, h, w] with 3 channels (RGB) or 1 (luminance), turned upright by its EXIF tag; what is
-    transparent lies on mid-grey; of an animation, the first frame. 16-bit greys keep their depth. Colour profiles are
-    not applied: values are taken for sRGB.
+    transparent lies on mid-grey; of an animation, the first frame. With `alpha` the result is [channels + 1, h, w]: the
+    colours as they are stored, then opacity (1 where the file has none). 16-bit greys keep their depth. Colour profiles
+    are not applied: values are taken for sRGB.
 
     Raises:
         ImageError: there is no such file, it is not a picture, it is damaged or cut short, it has more than
@@ -53,7 +56,7 @@ def read(path: str | Path, *, channels: int = 3, max_pixels: int = _MAX_PIXELS) 
                 "make it smaller or raise max_pixels"
             )
         try:
-            values = _decoded(file, channels)
+            values = _decoded(file, channels, alpha)
         except MemoryError:
             raise ImageError(f"'{path}' ({width} x {height} pixels) does not fit into memory") from None
         except _DAMAGED as error:
@@ -82,13 +85,15 @@ def write(
     path: str | Path,
     image: Float[Tensor, "c h w"] | Image.Image,
     *,
+    alpha: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a picture; the file is whole or not there, even when the program dies meanwhile.
 
     The suffix decides: .png (also without a suffix), .webp (lossless), .jpg. Values are cut to [0, 1] and rounded to 8
-    bits; one channel is written as grey, other than 1 or 3 as `sheets.show_channels` shows them. `metadata` becomes
-    text chunks of a PNG, and a JSON description in the EXIF data of the others; see `read_metadata`.
+    bits; one channel is written as grey, other than 1 or 3 as `sheets.show_channels` shows them. With `alpha` the
+    last channel is opacity: PNG and WebP keep it, and in a JPEG the picture lies on mid-grey. `metadata` becomes text
+    chunks of a PNG, and a JSON description in the EXIF data of the others; see `read_metadata`.
 
     Raises:
         ImageError: the suffix is unknown, or the file cannot be written there.
@@ -97,7 +102,9 @@ def write(
     kind = _FORMATS.get(path.suffix.lower())
     if kind is None:
         raise ImageError(f"cannot write '{path}': no format {path.suffix!r}; use .png, .webp or .jpg")
-    shown = image if isinstance(image, Image.Image) else picture(image)
+    shown = image if isinstance(image, Image.Image) else picture(image, alpha=alpha)
+    if kind == "JPEG" and "A" in shown.getbands():
+        shown = _on_grey(shown)
     try:
         with written_whole(path) as file:
             shown.save(file, format=kind, **_options(kind, metadata or {}))
@@ -117,8 +124,17 @@ def _options(kind: str, metadata: Mapping[str, str]) -> dict[str, Any]:
     exif = Image.Exif()
     if metadata:
         exif[_EXIF_DESCRIPTION] = json.dumps(dict(metadata))
-    # Lossless WebP; the best JPEG that is not wasteful, at full colour resolution.
-    return {"exif": exif, "lossless": True} if kind == "WEBP" else {"exif": exif, "quality": 95, "subsampling": 0}
+    # Lossless WebP, also below what is see-through; the best JPEG that is not wasteful, at full colour resolution.
+    if kind == "WEBP":
+        return {"exif": exif, "lossless": True, "exact": True}
+    return {"exif": exif, "quality": 95, "subsampling": 0}
+
+
+def _on_grey(shown: Image.Image) -> Image.Image:
+    """A picture with opacity (LA or RGBA) as one without."""
+    mode = shown.mode.removesuffix("A")
+    grey = Image.new(shown.mode, shown.size, (round(_GREY * 255),) * len(mode) + (255,))
+    return Image.alpha_composite(grey.convert("RGBA"), shown.convert("RGBA")).convert(mode)
 
 
 def _opened(path: str | Path) -> Image.Image:
@@ -137,20 +153,23 @@ def _opened(path: str | Path) -> Image.Image:
         raise ImageError(f"'{path}' is damaged or cut short ({error})") from error
 
 
-def _decoded(file: Image.Image, channels: int) -> NDArray[np.float32]:
-    """Pixels of the first frame as float32 [h, w, channels] in [0, 1], upright, on grey."""
+def _decoded(file: Image.Image, channels: int, alpha: bool) -> NDArray[np.float32]:
+    """Pixels of the first frame as float32 [h, w, channels] in [0, 1], upright: on grey, or with their opacity last."""
     file.load()
     upright = ImageOps.exif_transpose(file)
-    if upright.mode.startswith(("I", "F")):
-        greys = _from_16_bits(upright)
-        return np.stack([greys] * channels, axis=2)
     mode = "RGB" if channels == 3 else "L"
-    if not upright.has_transparency_data:
-        return _from_8_bits(upright.convert(mode))
-    covered = upright.convert("RGBA")
-    alpha = _from_8_bits(covered.getchannel("A"))
-    color = _from_8_bits(covered.convert("RGB").convert(mode))
-    on_grey: NDArray[np.float32] = color * alpha + np.float32(_GREY) * (1 - alpha)
+    opacity = np.ones((upright.height, upright.width, 1), dtype=np.float32)
+    if upright.mode.startswith(("I", "F")):
+        color = np.stack([_from_16_bits(upright)] * channels, axis=2)
+    elif upright.has_transparency_data:
+        covered = upright.convert("RGBA")
+        opacity = _from_8_bits(covered.getchannel("A"))
+        color = _from_8_bits(covered.convert("RGB").convert(mode))
+    else:
+        color = _from_8_bits(upright.convert(mode))
+    if alpha:
+        return np.concatenate([color, opacity], axis=2)
+    on_grey: NDArray[np.float32] = color * opacity + np.float32(_GREY) * (1 - opacity)
     return on_grey
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
@@ -15,10 +16,13 @@ from torch import Tensor
 
 from pellucid.errors import ImageError
 
-__all__ = ["contact_sheet", "grid_shape", "picture", "show_channels"]
+__all__ = ["contact_sheet", "grid_shape", "over_checks", "picture", "show_channels"]
 
 # Colours of sheet and text. Dark is not black and light is not white, so that the edges of pictures stay visible.
 _COLORS = {"dark": ((24, 24, 27), (212, 212, 216)), "light": ((250, 250, 250), (39, 39, 42))}
+# Behind what is see-through: two greys between which no picture disappears.
+_CHECKS = {"dark": (102, 153), "light": (204, 255)}
+_CHECK_PX = 8
 _MARGIN_PX = 12
 _GAP_PX = 4  # between a picture and its label
 _LABEL_PX = 72
@@ -29,47 +33,76 @@ _SHEET_PX, _LARGEST_PX = 1600, 256
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def picture(image: Float[Tensor, "c h w"]) -> Image.Image:
+def picture(image: Float[Tensor, "c h w"], *, alpha: bool = False) -> Image.Image:
     """An image as an 8-bit picture: values cut to [0, 1]; grey for 1 channel, `show_channels` for other than 3.
 
-    What is not a number becomes mid-grey, so that one failed image does not cost the others their sheet.
+    With `alpha` the last channel is opacity, and the picture has it too (modes LA and RGBA). What is not a number
+    becomes opaque mid-grey, so that one failed image does not cost the others their sheet.
+
+    Raises:
+        ImageError: alpha and no colour.
     """
-    if len(image) not in (1, 3):
-        image = show_channels(image)
-    values = image.detach().float().nan_to_num(0.5, posinf=1, neginf=0).clamp(0, 1)
+    if len(image) - alpha not in (1, 3):
+        image = show_channels(image, alpha=alpha)
+    missing = image.new_full((len(image), 1, 1), 0.5)
+    missing[len(image) - alpha :] = 1
+    values = torch.where(image.isnan(), missing, image).detach().float().clamp(0, 1)
     array = (values * 255).round().to(torch.uint8).movedim(0, -1).cpu().numpy()
     return Image.fromarray(array[..., 0] if len(image) == 1 else array)
 
 
-def show_channels(image: Float[Tensor, "c h w"], channels: Sequence[int] | None = None) -> Float[Tensor, "3 h2 w2"]:
-    """Make an image of any number of channels visible as RGB.
+def show_channels(
+    image: Float[Tensor, "c h w"], channels: Sequence[int] | None = None, *, alpha: bool = False
+) -> Float[Tensor, "_ h2 w2"]:
+    """Make an image of any number of channels visible as RGB [3, h2, w2], with `alpha` as RGBA [4, h2, w2].
 
     One channel is shown as grey and three as they are; of others, three chosen `channels` become red, green and blue,
     one chosen becomes grey, and with none chosen all are shown as greys side by side, row by row, with a mid-grey line
-    between them (then the result is larger than the image).
+    between them (then the result is larger than the image). With `alpha` the last channel is the opacity of the others.
 
     Raises:
-        ImageError: a channel does not exist, or other than 1 or 3 are chosen.
+        ImageError: a channel does not exist, or other than 1 or 3 are chosen, or alpha and no colour.
     """
+    if alpha and len(image) < 2:
+        raise ImageError(f"an image with alpha has a channel of colour and one of alpha at least, not {len(image)}")
+    color, opacity = (image[:-1], image[-1]) if alpha else (image, None)
     if channels is not None:
-        if len(channels) not in (1, 3) or not all(0 <= channel < len(image) for channel in channels):
-            raise ImageError(f"choose 1 or 3 of the channels 0 to {len(image) - 1} to show, not {list(channels)}")
-        image = image[list(channels)]
-    if len(image) in (1, 3):
-        return image.expand(3, -1, -1)
+        if len(channels) not in (1, 3) or not all(0 <= channel < len(color) for channel in channels):
+            raise ImageError(f"choose 1 or 3 of the channels 0 to {len(color) - 1} to show, not {list(channels)}")
+        color = color[list(channels)]
+    if len(color) not in (1, 3):
+        opacity = None if opacity is None else _side_by_side(opacity.expand(len(color), -1, -1), line=1.0)
+        color = _side_by_side(color, line=0.5)[None]
+    shown = color.expand(3, -1, -1)
+    return shown if opacity is None else torch.cat([shown, opacity[None]])
+
+
+def _side_by_side(image: Float[Tensor, "c h w"], *, line: float) -> Float[Tensor, "h2 w2"]:
+    """All channels on one map, row by row, with a line of this value between them."""
     count, height, width = image.shape
     rows, columns = grid_shape(count, height, width)
-    sheet = image.new_full((rows * (height + 1) - 1, columns * (width + 1) - 1), 0.5)
+    sheet = image.new_full((rows * (height + 1) - 1, columns * (width + 1) - 1), line)
     for index in range(count):
         top, left = index // columns * (height + 1), index % columns * (width + 1)
         sheet[top : top + height, left : left + width] = image[index]
-    return sheet.expand(3, -1, -1)
+    return sheet
+
+
+def over_checks(shown: Image.Image, background: Literal["dark", "light"] = "dark") -> Image.Image:
+    """A picture with transparency laid over a checkerboard, the sign of what is see-through; any other as it is."""
+    if "A" not in shown.getbands():
+        return shown
+    squares = np.indices((shown.height, shown.width)) // _CHECK_PX
+    checks = Image.fromarray(np.array(_CHECKS[background], dtype=np.uint8)[squares.sum(0) % 2]).convert("RGB")
+    checks.paste(shown.convert("RGBA"), mask=shown.getchannel("A"))
+    return checks
 
 
 def contact_sheet(
-    images: Float[Tensor, "b c h w"] | Sequence[Float[Tensor, "_ _ _"]],
+    images: Float[Tensor, "b c h w"] | Sequence[Float[Tensor, "_ _ _"] | Image.Image],
     labels: Sequence[str] | None = None,
     *,
+    alpha: bool = False,
     columns: int | None = None,
     enlarge: int | None = None,
     resample: Literal["nearest", "bicubic"] = "bicubic",
@@ -80,12 +113,13 @@ def contact_sheet(
 
     Pictures may differ in size; each lies in the middle of its cell. Small ones are enlarged by the whole number
     `enlarge` (chosen so that the sheet is about 1600 px wide), with sharp pixels ("nearest") or smoothly. Labels are
-    broken into lines at their signs and, where that is not enough, shortened in the middle; they never overlap.
+    broken into lines at their signs and, where that is not enough, shortened in the middle; they never overlap. With
+    `alpha` the last channel of an image is its opacity; what is see-through lies on a checkerboard.
 
     Raises:
         ImageError: there are no pictures, or not one label for each, or `columns` or `enlarge` is below 1.
     """
-    shown = [picture(image) for image in images]
+    shown = [image if isinstance(image, Image.Image) else picture(image, alpha=alpha) for image in images]
     if not shown:
         raise ImageError("no pictures for a contact sheet; give at least one")
     if labels is not None and len(labels) != len(shown):
@@ -98,7 +132,7 @@ def contact_sheet(
         largest = max(max(one.size) for one in shown)
         enlarge = max(1, min(_SHEET_PX // columns, _LARGEST_PX) // largest)
     method = Image.Resampling.NEAREST if resample == "nearest" else Image.Resampling.BICUBIC
-    large = [one.resize((one.width * enlarge, one.height * enlarge), method) for one in shown]
+    large = [over_checks(one.resize((one.width * enlarge, one.height * enlarge), method), background) for one in shown]
     # Tiny pictures get wider cells when they have labels: a label needs room for some letters.
     cell_px = max(*(one.width for one in large), _LABEL_PX if labels is not None else 1)
     text = _Text(ImageFont.load_default(max(11, min(15, cell_px // 12))), _COLORS[background])

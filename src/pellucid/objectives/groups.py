@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -110,13 +110,38 @@ class Diversity(GroupTerm):
     """
 
     def of_groups(self, maps: Float[Tensor, "g n c h w"], present: Bool[Tensor, "g n"]) -> Float[Tensor, "g n"]:
-        flat = maps.flatten(3)
-        grams = (flat @ flat.transpose(2, 3)).flatten(2)
-        grams = grams / (grams.square().sum(2, keepdim=True) + _EPSILON).sqrt()
-        cosines = grams @ grams.transpose(1, 2)
+        cosines: Tensor = _GramCosines.apply(maps.flatten(3))
         others = present[:, None, :] & ~torch.eye(present.shape[1], dtype=torch.bool, device=present.device)
         similar = torch.where(others, cosines, 0).sum(2)
         return -similar / (present.sum(1, keepdim=True) - 1)
+
+
+class _GramCosines(torch.autograd.Function):
+    """Cosines [g, n, n] between the Gram matrices of activations [g, n, c, p].
+
+    By hand, because the matrices are large: they are read twice there and once back, instead of twenty times. With
+    cos_ij = <G_i, G_j> / (l_i l_j), the gradient by G_i is sum_j A_ij (G_j / l_j - cos_ij G_i / l_i) / l_i, where A is
+    the gradient by the cosines and its transpose; by the activations it is twice that, a symmetric matrix, times z_i.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, flat: Tensor) -> Tensor:
+        grams = (flat @ flat.transpose(2, 3)).flatten(2)
+        products = grams @ grams.transpose(1, 2)
+        lengths = (products.diagonal(dim1=1, dim2=2) + _EPSILON).sqrt()
+        cosines = products / (lengths[:, :, None] * lengths[:, None, :])
+        ctx.save_for_backward(flat, grams, cosines, lengths)
+        return cosines
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        flat, grams, cosines, lengths = ctx.saved_tensors
+        both = gradients[0] + gradients[0].transpose(1, 2)
+        shares = both / lengths[:, None, :]
+        shares = shares - torch.diag_embed((both * cosines).sum(2) / lengths)
+        by_gram = (shares / lengths[:, :, None]) @ grams
+        by_flat: Tensor = 2 * by_gram.unflatten(2, (flat.shape[2], -1)) @ flat
+        return by_flat
 
 
 @dataclass(frozen=True)

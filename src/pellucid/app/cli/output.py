@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pellucid.errors import ImageError, did_you_mean
 
-__all__ = ["Output", "writable_folder"]
+__all__ = ["Output", "writable_folder", "writable_video"]
 
 _SUFFIXES = (".png", ".webp", ".jpg", ".jpeg")
 
@@ -36,11 +36,24 @@ class Output:
         if is_folder:
             writable_folder(path)
         elif path.suffix.lower() not in _SUFFIXES:
-            hint = did_you_mean(path.suffix.lower(), _SUFFIXES) or " Use .png, .webp or .jpg, or a folder."
+            hint = (
+                did_you_mean(path.suffix.lower(), _SUFFIXES)
+                or " Use .png, .webp or .jpg, or a folder (and --video for a video)."
+            )
             raise ImageError(f"cannot write '{path}': no picture format {path.suffix!r}.{hint}")
         else:
             writable_folder(path.parent, path)
         return cls(path, is_folder)
+
+    @classmethod
+    def single(cls, text: str | None, slug: str) -> Output:
+        """One file whatever was given: the one that `-o` means, or `SLUG.png` in its folder, or here.
+
+        Raises:
+            ImageError: see `given`.
+        """
+        place = cls.given(text if text is not None else f"./{slug}.png")
+        return cls(place.path / f"{slug}.png", False) if place.is_folder else place
 
     @classmethod
     def chosen(cls, model: str, slugs: Sequence[str]) -> Output:
@@ -75,3 +88,18 @@ def writable_folder(folder: Path, file: Path | None = None) -> Path:
         reason = "a file of that name is in the way" if isinstance(error, FileExistsError) else error.strerror
         raise ImageError(f"cannot write '{file or folder}': {reason or error}") from None
     return folder
+
+
+def writable_video(file: Path, *, beside: Output | None) -> None:
+    """See that a video of this name can be written, beside the pictures.
+
+    Raises:
+        ImageError: a suffix that is no video format, a place that cannot be written, or that of the pictures.
+        MissingExtra: an mp4 without PyAV.
+    """
+    from pellucid.images.video import video_format
+
+    video_format(file)
+    if beside is not None and beside.path.resolve() == file.resolve():
+        raise ImageError(f"picture and video would both be '{file}'; give one of them another name")
+    writable_folder(file.parent, file)

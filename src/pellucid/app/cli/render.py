@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pellucid.app.cli.model_options import Mean, Spec, Std, Weights, open_model
-from pellucid.app.cli.output import Output
+from pellucid.app.cli.output import Output, writable_video
 from pellucid.app.cli.plan_table import explain
 from pellucid.app.cli.progress import Watch, watched
 from pellucid.app.cli.recipe_options import read_recipe, with_recipe_options
 from pellucid.app.plan_file import kept_plans
+from pellucid.ascent.snapshots import video_steps
 from pellucid.models.targets import Target
 
 if TYPE_CHECKING:
@@ -66,6 +68,14 @@ def render(
     contact_sheet: Annotated[
         bool, typer.Option("--contact-sheet", help="With a folder: also contact-sheet.png, of all pictures.")
     ] = False,
+    video: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also a video of the run (.mp4, .gif or .webp), all targets on one sheet, also where -o is a folder; "
+            "of the --snapshots, or else of 60 steps, most of them early.",
+        ),
+    ] = None,
     sidecar: Annotated[
         bool,
         typer.Option("--sidecar/--no-sidecar", help="Beside each picture, its floats and provenance (safetensors)."),
@@ -88,6 +98,10 @@ def render(
         explain(opened, asked, recipe, as_json=as_json)
         return
     place = Output.given(output) if output is not None else None
+    keeps_snapshots = bool(recipe.snapshots)
+    if video is not None:
+        writable_video(video, beside=place)
+        recipe = recipe if keeps_snapshots else replace(recipe, snapshots=video_steps(recipe.total_steps))
     with watched(quiet=as_json) as watch, kept_plans():
         watch.says(f"loading {model}")
         net = opened()
@@ -95,8 +109,11 @@ def render(
         from pellucid.objectives.from_target import expand_targets
 
         singles = expand_targets(asked, net)
-        place = place or Output.chosen(model, [target.slug for target in singles] * recipe.members)
-        saving = Saving(place, [single for single in singles for _ in range(recipe.members)], sidecar=sidecar)
+        pictures = [target for target in singles for _ in range(recipe.members)]
+        place = place or Output.chosen(model, [target.slug for target in pictures])
+        saving = Saving(
+            place, pictures, sidecar=sidecar, keeps_snapshots=keeps_snapshots, keeps_reels=video is not None
+        )
         try:
             with watch.stops_on_interrupt():
                 for rendering in _finished(net, singles, recipe, place, watch):
@@ -105,6 +122,9 @@ def render(
             watch.interrupted = True
         if contact_sheet and place.is_folder:
             saving.save_contact_sheet()
+        if video is not None:
+            watch.says("writing the video")
+            saving.save_video(video)
     report = saving.report(net, recipe, interrupted=watch.interrupted)
     typer.echo(report.json()) if as_json else report.show()
     raise typer.Exit(report.exit_code)

@@ -66,6 +66,7 @@ class Report:
     num_asked: int
     place: Path
     contact_sheet: Path | None
+    video: Path | None
     seconds: float
     interrupted: bool
 
@@ -87,6 +88,7 @@ class Report:
             "resolved": self.resolved,
             "images": [one.as_dict() for one in self.made],
             "contact_sheet": str(self.contact_sheet) if self.contact_sheet else None,
+            "video": str(self.video) if self.video else None,
             "seconds": self.seconds,
             "interrupted": self.interrupted,
         }
@@ -99,6 +101,7 @@ class Report:
             print_table(("target", "score", "status", "file"), rows, numeric=("score",))
         pictures = f"{len(self.made)} picture{'s' if len(self.made) != 1 else ''}"
         sheet = f", all on {self.contact_sheet}" if self.contact_sheet not in (None, self.place) else ""
+        sheet += f", as a video in {self.video}" if self.video else ""
         if self.interrupted:
             saved = f"saved {pictures} of {self.num_asked} in {self.place}{sheet}" if rows else "nothing was saved"
             note(f"pellucid: interrupted; {saved}")
