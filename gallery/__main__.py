@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -67,4 +68,6 @@ def main(given: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # Ctrl-C ends at once: a rendering that was cut short must not be judged. What was drawn before stays on the page.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(main())

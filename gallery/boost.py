@@ -97,12 +97,21 @@ def boost(hall: Hall) -> Exhibit:
         f"layer before the classifier of `{model.name}`; the strongest drawn from noise in {hall.steps(_STEPS)} steps.",
         claims,
         [
-            Picture("bars", _bars(bars, best), f"Mean activation of every filter of {layer} for each photo", ""),
+            Picture(
+                "bars",
+                _bars(bars, best),
+                f"Mean activation of every filter of {layer} for each photo",
+                "No photo has one bar that stands alone; the astronaut's comes nearest. Several hundred bars are "
+                "finer than a phone can show, and the red one is drawn wider than it is.",
+            ),
             Picture(
                 "strongest",
                 _sheet(photos, heat, drawn.pictures, best, classes),
                 "Photo, where its strongest filter fires (yellow: most), and that filter's picture",
-                "",
+                "98 draws a bright rim above a dark wall and fires at the cup's front; 87 draws black discs in bright "
+                "rings and fires at the helmet; 561 draws a spider, where the photo has an eye and whiskers; 470 "
+                "draws posts at both sides and fires beside the rocket, where there is only sky. The maps have 4 x 4 "
+                "places, smoothed: their outlines mean nothing.",
             ),
         ],
         [

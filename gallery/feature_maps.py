@@ -96,12 +96,20 @@ def neighbours(hall: Hall) -> Exhibit:
         f"Channel {_TARGET} of `{layer}`, maximised in {steps} steps. Most similar by it: {named} of its activation.",
         claims,
         [
-            Picture("bars", _before_after(before, after), f"Every channel of {layer} while {_TARGET} is maximised", ""),
+            Picture(
+                "bars",
+                _before_after(before, after),
+                f"Every channel of {layer} while {_TARGET} is maximised",
+                "After the ascent the target stands twice as high as the next, and others than before fire beside "
+                "it. The two charts have scales of their own: what is high before is low after.",
+            ),
             Picture(
                 "similar",
                 friends,
                 "The target and the five that fire most with it",
-                "",
+                "Carved rings in 5 and 110 and, smaller, in 102 and 531; brown rounded bodies in 5 and 245. 52, a "
+                "box of coloured dots, shares nothing with the target that an eye could name, and all are hatched "
+                "as no photo is.",
             ),
         ],
         [
@@ -154,7 +162,8 @@ def metrics(hall: Hall) -> Exhibit:
                 "metrics",
                 sheet(list(_shown(hall, images)), labels, 3),
                 "One unit a row; its share of high-frequency power",
-                "",
+                "Cells, eyes, arches and berries, the same in every column; L1 and L2 can hardly be told apart, "
+                "and L-infinity is paler. All are coarse and checkered: pixels without transforms.",
             )
         ],
         [Table("metrics", ("channel", "metric", "high-frequency share", "mean activation"), rows)],
@@ -210,7 +219,8 @@ def octaves(hall: Hall) -> Exhibit:
                 "octaves",
                 sheet(list(_shown(hall, images)), labels, 4),
                 "Plain and by octaves; share of high-frequency power",
-                "",
+                "The same cells, eyes, arches and berries; octaves draw them smoother and duller. The plain ones "
+                "are full of hard black and white specks, the others slightly out of focus.",
             )
         ],
         [Table("octaves", ("channel", "way", "high-frequency share", "mean activation"), rows)],

@@ -152,15 +152,25 @@ def forum(hall: Hall) -> Exhibit:
                 "steps",
                 _strip(climbs),
                 f"Filters 0 to 3 of {layer.name}, bounded and not, after more and more steps",
-                "",
+                "Flat colours and a checkerboard, with and without bounds the same from 16 steps on (a sigmoid takes "
+                "longer). They tell the colour that a filter sums up, and not its shape; those without bounds are "
+                "scaled, each by its own largest value.",
             ),
             Picture(
                 "closed-form",
                 _closed_forms(hall, layer.name, coefficients),
                 f"The closed form of {_SHOWN} channels, {_CORNER_PX} px of its corner, and that of a neuron (below)",
-                "",
+                "A channel's optimum is a flat colour or a pattern that repeats every two pixels, as the stride does, "
+                "with a border where filters hang over the edge; a neuron's is the filter itself: a soft blob, or one "
+                "dark pixel beside lighter ones. At 5 x 5 px that is all there is to see of it.",
             ),
-            Picture("curves", _curves(climbs, float(optimum.mean())), "Score and change over the steps", ""),
+            Picture(
+                "curves",
+                _curves(climbs, float(optimum.mean())),
+                "Score and change over the steps",
+                "Without bounds the score climbs along a straight line; with them it ends where the closed form lies. "
+                "The clipped picture changes by exactly 0 after step 16, which a logarithmic axis cannot show.",
+            ),
         ],
         [Table("steps", head, rows)],
     )
@@ -243,7 +253,7 @@ def _curves(climbs: dict[str, Climb], optimum: float) -> Image.Image:
         score.set(xlabel="steps", ylabel="mean score\n(layer's own units)", xscale="log", yscale="log")
         change.axhline(_STILL, color="grey", linestyle=":", label="one 8-bit level")
         change.set(
-            xlabel="steps", ylabel="change of a pixel since\nthe step before (0 to 1)", xscale="log", yscale="log"
+            xlabel="steps", ylabel="change of a pixel since\nthe dot before (0 to 1)", xscale="log", yscale="log"
         )
         for axes in drawn.axes:
             axes.legend()

@@ -65,7 +65,16 @@ def joint(hall: Hall) -> Exhibit:
         "Feature Visualization I (S2)",
         f"The plain sum of two channels of neighbouring layers, from one common start in {hall.steps(_STEPS)} steps.",
         claims,
-        [Picture("joint", sheet(list(got.pictures), targets, 3), "Either unit alone, and both at once", "")],
+        [
+            Picture(
+                "joint",
+                sheet(list(got.pictures), targets, 3),
+                "Either unit alone, and both at once",
+                "Blue fields and black-edged stripes become black-edged stripes with blue in them; cells keep "
+                "most of the picture and leave a few dark scaled bodies; eyes and ringed stones merge into one "
+                "kind of ringed eye. The second row is lopsided, and a plain sum does nothing about that.",
+            )
+        ],
         [Table("pairs", head, rows)],
     )
 

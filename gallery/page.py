@@ -59,10 +59,11 @@ def _section(key: str, exhibit: Exhibit, hall: Hall) -> str:
         lines += [f"- {claim.text}  ", f"  Test: {claim.test}  ", f"  {claim.verdict}"]
     lines.append("")
     for picture in exhibit.pictures:
-        if picture.private:
-            lines += [f"{picture.caption}: not shown here, for the project does not carry that network.", ""]
-            continue
         seen = picture.seen if hall.is_default else ""
+        if picture.private:
+            why = "Not shown here, for the project does not carry that network."
+            lines += [f"**{picture.caption}.** {why} {seen}".strip(), ""]
+            continue
         lines += [f"![{picture.caption}]({key}-{picture.name}.webp)", "", f"**{picture.caption}.** {seen}".strip(), ""]
     for note in exhibit.notes:
         lines += [note, ""]

@@ -126,7 +126,16 @@ def places(hall: Hall) -> Exhibit:
         f"Channel {desk.channel} of `{desk.layer}`, neuron by neuron: pixels of one common noise, no transforms, "
         f"{desk.hall.steps(_STEPS)} steps at {_size(drawn)[0]} px.",
         claims,
-        [Picture("neurons", shots, "Sixteen neurons of one channel, each at its row and column", "")],
+        [
+            Picture(
+                "neurons",
+                shots,
+                "Sixteen neurons of one channel, each at its row and column",
+                "An eye-like ring in a square around each neuron's place, cut off at the picture's edge, in untouched "
+                "noise. The squares end sharply where the field of view does, and their rims are filled with "
+                "checkered noise.",
+            )
+        ],
         [Table("neurons", head, table)],
     )
 
@@ -201,8 +210,21 @@ def growing(hall: Hall) -> Exhibit:
         f"from one common noise; {_size(ladder)[0]} px, {desk.hall.steps(_STEPS)} steps.",
         claims,
         [
-            Picture("raster", shots, "The first neurons of a map, from one to all", ""),
-            Picture("outside", drawn.image, "How much of the change lies where the new neuron sees nothing", ""),
+            Picture(
+                "raster",
+                shots,
+                "The first neurons of a map, from one to all",
+                "Rings fill the picture row by row, and the grey below waits for its neurons. Each picture's last row "
+                "is smeared and checkered, and rings of upper rows lie elsewhere in the next picture, though nothing "
+                "was asked of them anew.",
+            ),
+            Picture(
+                "outside",
+                drawn.image,
+                "How much of the change lies where the new neuron sees nothing",
+                "From the second row on, part of the change lies where the new neuron sees nothing, and more of it "
+                "after a mere touch of the noise; the neuron alone stays at 0. Five rasters make a rough curve.",
+            ),
         ],
         [Table("pairs", head, rows_out)],
     )

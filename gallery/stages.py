@@ -24,6 +24,14 @@ __all__ = ["ITEMS"]
 _UNITS, _STEPS = 6, 96
 _GREY = 0.01  # spread of pixel values below which nothing is to be seen
 
+_SEEN = {
+    "inception": "Colours, then stripes and mazes, then weaves, scales and eyes, at last a flower, a lamp, a window. "
+    "First-stage pictures are blots with ragged edges; most deeper ones repeat one part all over, and few are whole "
+    "things.",
+    "plain": "Colours, stripes, scales, then eyes and fur everywhere, at last knots without a name, in garish colours.",
+    "residual": "Colours, stripes, scales, and at last horses, a ship and deer, as far as 32 px can show them.",
+}
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -108,12 +116,18 @@ def stages(hall: Hall) -> Exhibit:
                     grid.name,
                     sheet(list(grid.drawn.pictures), grid.drawn.targets, _UNITS),
                     f"The first units of every stage: {grid.drawn.model_name}",
-                    "",
+                    _SEEN.get(grid.name, ""),
                     grid.name != own,
                 )
                 for grid in grids
             ),
-            Picture("sizes", _sizes(grids), "How large the parts are, stage by stage", ""),
+            Picture(
+                "sizes",
+                _sizes(grids),
+                "How large the parts are, stage by stage",
+                "A steep fall from the first stage's flat colours to the second's stripes, then hardly a trend. "
+                "The mean frequency is a crude number for what an eye sees grow, which is the order of the parts.",
+            ),
         ],
         [Table("units", head, rows)],
         [f"{'; '.join(missing).capitalize()}: set PELLUCID_SHARED to a folder with `models/`."] if missing else [],
