@@ -77,8 +77,8 @@ def photo(hall: Hall) -> Exhibit:
     claims = [
         Claim(
             "What the unit fires for stays the same during the optimisation.",
-            f"in {judged}, pixels in the quarter of the picture where the channel fires most change at most half as much "
-            "as the others",
+            f"in {judged}, pixels in the quarter of the picture where the channel fires most change at most half as "
+            "much as the others",
             f"{change[judged][0]:.3f} against {change[judged][1]:.3f} ({other}: {change[other][0]:.3f} and "
             f"{change[other][1]:.3f})",
             change[judged][0] <= change[judged][1] / 2,
