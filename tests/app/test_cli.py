@@ -192,8 +192,9 @@ def test_a_photo_is_accentuated(pellucid: Run, tmp_path: Path) -> None:
     with Image.open("sea-logit-cat.png") as picture:
         assert picture.size == (16, 16)
         assert json.loads(picture.text["pellucid"])["target"].endswith("*inversion:mean@sea.png")
-    held = json.loads(pellucid(*line, "--pull", "1000", "--pull-layer", "conv", "-o", "a.png", "--json").out)
-    free = json.loads(pellucid(*line, "--pull", "0", "--pull-layer", "conv", "-o", "b.png", "--json").out)
+    longer = ("--pull-layer", "conv", "--steps", "30", "--json")
+    held = json.loads(pellucid(*line, "--pull", "1000", *longer, "-o", "a.png").out)
+    free = json.loads(pellucid(*line, "--pull", "0", *longer, "-o", "b.png").out)
     assert held["images"][0]["distance"] < 0.1 * free["images"][0]["distance"]
     assert free["images"][0]["target_score"] > held["photo_score"] == free["photo_score"]
 
