@@ -34,8 +34,8 @@ _SEEN = (
     "channel's motif, and the grid is in the middle row only."
 )
 _SEEN_SPECTRA = (
-    "Dots on a lattice are seen along the axes of the middle spectrum, and nowhere else. Wrong: the bright cross "
-    "in all three comes from the borders of the pictures and could be taken for a grid."
+    "Dots on a lattice are seen in the middle spectrum, on the axes and at a quarter cycle, and nowhere else. "
+    "Wrong: the bright cross in all three comes from the borders of the pictures and could be taken for a grid."
 )
 
 
