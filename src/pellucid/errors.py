@@ -9,6 +9,8 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import psutil
+
 __all__ = [
     "ImageError",
     "MissingExtra",
@@ -46,6 +48,10 @@ class ImageError(PellucidError, ValueError):
     """A picture cannot be read, written or made at the size asked for."""
 
 
+class OutOfMemory(ModelError):
+    """What was asked for does not fit into memory, however it is done."""
+
+
 class MissingExtra(PellucidError, ImportError):
     """An optional library is not installed; the message holds the pip line that installs it."""
 
@@ -59,20 +65,26 @@ _OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory", "_STATUS_ALLOC_FAILED"
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a device, or the CPU's allocator, has no memory left. Needs no torch to be loaded."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if isinstance(error, (MemoryError, OutOfMemory)) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 @contextmanager
-def within_memory(what: str) -> Iterator[None]:
-    """Turns a lack of memory inside into a ModelError that says what does not fit."""
+def within_memory(what: str, num_bytes: int) -> Iterator[None]:
+    """Turns a lack of memory inside into an error that says what does not fit.
+
+    What takes `num_bytes` at least is not even tried where there are less: an allocation that fails moves the thread
+    to another arena of glibc's, and everything after it is slower.
+    """
+    if num_bytes > psutil.virtual_memory().available:
+        raise OutOfMemory(f"{what} do not fit into memory")
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise ModelError(f"{what} do not fit into memory") from None
+        raise OutOfMemory(f"{what} do not fit into memory") from None
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:

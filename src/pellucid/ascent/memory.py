@@ -14,7 +14,8 @@ __all__ = ["free_bytes", "kept_memory"]
 
 # Parameters of glibc's mallopt(3), and what restores its behaviour.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
-_KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 64 * 2**20}
+# -1: never trimmed.
+_KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1, _TOP_PAD: 64 * 2**20}
 # What glibc adjusts by itself stays where it was set, so the thresholds go to where tensors of some size drive them.
 _DEFAULT = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 64 * 2**20, _TOP_PAD: 0, _MMAP_THRESHOLD: 32 * 2**20}
 

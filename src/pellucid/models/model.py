@@ -188,7 +188,8 @@ class Model:
         if size not in self._layers_at:
             low, high = self.value_range
             outputs: list[Tensor] = []
-            with torch.no_grad(), within_memory(f"pictures of {size[0]} x {size[1]} px"):
+            num_bytes = 4 * _PROBE_BATCH * self.channels * size[0] * size[1]
+            with torch.no_grad(), within_memory(f"pictures of {size[0]} x {size[1]} px", num_bytes):
                 probe = torch.rand(_PROBE_BATCH, self.channels, *size, generator=torch.Generator().manual_seed(0))
                 probe = (low + probe * (high - low)).to(self.device, self._scale.dtype)
                 calls = record_calls(lambda: outputs.append(self._run(probe)), self._modules_by_name)
