@@ -82,6 +82,11 @@ class Hall:
         """The stage at a depth, from 0 (the first) to 1 (the last)."""
         return self.stages[round(depth * (len(self.stages) - 1))]
 
+    @property
+    def middle(self) -> str:
+        """The document's `mixed4a` where the network has it, else the stage in the middle."""
+        return "mixed4a" if "mixed4a" in self.stages else self.stage(0.5)
+
     def photo(self, name: str, side_px: int) -> Float[Tensor, "3 side side"]:
         """The middle square of one of `PHOTOS`, in [0, 1]."""
         from skimage import data
@@ -91,6 +96,11 @@ class Hall:
         top, left = (whole.shape[1] - side) // 2, (whole.shape[2] - side) // 2
         square = whole[None, :, top : top + side, left : left + side]
         return F.interpolate(square, (side_px, side_px), mode="bilinear", antialias=True)[0].clamp(0, 1)
+
+    @cached_property
+    def ordinary(self) -> pl.Model:
+        """The embedded network before its adversarial training, beside the embedded one; else the network itself."""
+        return pl.load("plain") if self.is_default else self.model
 
     @cached_property
     def others(self) -> dict[str, pl.Model]:

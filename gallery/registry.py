@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from gallery import boost, feature_maps, forum, joint, places, stages
+from gallery import boost, feature_maps, forum, joint, places, slides, stages
 from gallery.exhibit import Exhibit
 from gallery.hall import Hall
 
@@ -19,5 +19,6 @@ ITEMS: Mapping[str, Item] = {
     **feature_maps.ITEMS,
     **joint.ITEMS,
     **stages.ITEMS,
+    **slides.ITEMS,
 }
 """Key (that of files and of `--only`) -> item."""

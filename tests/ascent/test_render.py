@@ -10,6 +10,7 @@ from PIL import Image
 from torch import nn
 
 import pellucid as pl
+from pellucid.errors import RecipeError
 from pellucid.images.files import read, read_metadata
 from pellucid.images.sidecars import read_sidecar
 from pellucid.objectives.units import channel
@@ -169,6 +170,14 @@ def test_a_run_may_start_from_a_picture(red: pl.Model, tmp_path: Path) -> None:
     Image.new("RGB", (16, 16), (0, 128, 255)).save(tmp_path / "photo.png")
     got = pl.render(red, "conv:0", recipe={"start": str(tmp_path / "photo.png"), "snapshots": (0,)}, steps=1)
     assert (got.snapshots[0][0].mean((1, 2)) - torch.tensor([0, 128 / 255, 1])).abs().max() < 0.02
+
+
+def test_each_picture_may_start_from_one_of_its_own(red: pl.Model) -> None:
+    photos = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    got = pl.render(red, ["conv:0", "conv:1"], start=photos, members=2, steps=1, snapshots=(0,), best_of=2, batch=3)
+    assert (got.snapshots[0] - photos).abs().mean((1, 2, 3)).max() < 0.01
+    with pytest.raises(RecipeError, match=r"one for each of 2, not 4"):
+        pl.render(red, ["conv:0", "conv:1"], start=photos, steps=1)
 
 
 def test_streaming_gives_each_picture_as_it_finishes(red: pl.Model) -> None:

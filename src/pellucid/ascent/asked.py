@@ -57,7 +57,7 @@ def ask(
     probes: Mapping[str, Probe] | None = None,
     groups: Sequence[int] | None = None,
 ) -> Asked:
-    """The jobs that targets mean for a network, at a picture size.
+    """The jobs that targets mean for a network, at a picture size; `start` is one for all pictures or one for each.
 
     Raises:
         TargetError: an unknown layer or class, a channel out of range, a position outside the map.
@@ -67,6 +67,8 @@ def ask(
     labels = [label for label in labels for _ in range(recipe.members)]
     objectives = [objective for objective in objectives for _ in range(recipe.members)]
     numbers = _grouped(recipe, len(objectives), groups)
+    if start is not None and start.ndim == 4 and len(start) != len(objectives):
+        raise RecipeError(f"start is one picture, or one for each of {len(objectives)}, not {len(start)}")
     beside = parse_penalties(recipe.penalties)
     if recipe.penalties and not beside.terms:
         raise RecipeError(f"penalties {recipe.penalties!r} name none; an example: 'l1:0.05 tv:0.25'")
@@ -74,7 +76,8 @@ def ask(
         model.layer(recipe.group_layer, size)
     jobs: list[Job] = []
     seen: Counter[str] = Counter()
-    for objective, group in zip(objectives, numbers, strict=True):
+    for picture, (objective, group) in enumerate(zip(objectives, numbers, strict=True)):
+        own_start = start[picture] if start is not None and start.ndim == 4 else start
         name = f"seed {recipe.seed} shared start"
         if not recipe.shared_start:
             name = f"seed {recipe.seed} objective {objective.hash} member {seen[objective.hash]}"
@@ -83,7 +86,7 @@ def ask(
         terms = _terms(recipe, leader) if group >= 0 else ()
         for attempt in range(recipe.best_of):
             index, key = len(jobs), f"{name} attempt {attempt}" if attempt else name
-            jobs.append(Job(index, objective, key, start, beside=beside, group=group, terms=terms))
+            jobs.append(Job(index, objective, key, own_start, beside=beside, group=group, terms=terms))
     return Asked(tuple(labels), tuple(jobs))
 
 

@@ -51,7 +51,7 @@ def render(
 
     Args:
         recipe: how; `settings` are fields of `Recipe` that change it, e.g. `steps=128`.
-        start: picture [c, h, w] in [0, 1] to start from, instead of noise.
+        start: picture [c, h, w] in [0, 1] to start from, instead of noise; or one for each picture, [b, c, h, w].
         groups: a number for each picture; those of one number are a group, which diversity, alignment and
             shared_low_res couple (-1: in none). By default the `members` of a target are one.
         probes: what `probe:NAME` means.
@@ -233,6 +233,7 @@ class _Run:
             raise RecipeError("start is given twice: as a picture and as the recipe's file")
         if start is None and self.recipe.start is not None:
             start = files.read(Path(self.recipe.start), channels=self.model.channels)
-        if start is not None and (start.ndim != 3 or start.shape[0] != self.model.channels):
-            raise RecipeError(f"start must be [{self.model.channels}, h, w], not {list(start.shape)}")
+        if start is not None and (start.ndim not in (3, 4) or start.shape[-3] != self.model.channels):
+            channels = self.model.channels
+            raise RecipeError(f"start must be [{channels}, h, w] or [b, {channels}, h, w], not {list(start.shape)}")
         return start
