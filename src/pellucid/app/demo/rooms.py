@@ -36,17 +36,18 @@ _EARLY: dict[str, Any] = {"size_px": 32, "transforms": "slides", "steps": 64}
 LADDER = (
     Room(
         "conv1",
-        "Edges and colours",
-        "The first layer sees 5 pixels at a time: an edge, a colour, a flicker. (Pictures of 32 px.)",
-        _units("conv1", 17, 12, 22, 28, 9, 4),
+        "Light and colours",
+        "The first layer sees 5 pixels at a time. Over a whole picture an edge pays as much as it costs: colours are left. "
+        "(32 px.)",
+        _units("conv1", 3, 24, 19, 10, 6, 5),
         depth=0.1,
         **_EARLY,
     ),
     Room(
         "conv2",
         "Strokes",
-        "Edges of one direction, and the colours on either side of them. (32 px.)",
-        _units("conv2", 26, 19, 2, 50, 37, 8),
+        "Strokes of one direction and width, and colours against their opposites. (32 px.)",
+        _units("conv2", 42, 44, 12, 10, 57, 63),
         depth=0.15,
         **_EARLY,
     ),
@@ -61,7 +62,7 @@ LADDER = (
     Room(
         "mixed3b",
         "Textures",
-        "Fur, scales and ripples, each at a scale of its own.",
+        "Hatchings, stripes, braids and chains, each at a scale of its own.",
         _units("mixed3b", 42, 174, 54, 156, 66, 132),
         steps=96,
         depth=0.6,
@@ -77,7 +78,7 @@ LADDER = (
     Room(
         "mixed4b",
         "Parts",
-        "Scrolls, nets, eggs, eyes: parts, wherever they are in the picture.",
+        "Scales, nets, eyes, bulges, twigs: parts, wherever they are in the picture.",
         _units("mixed4b", 304, 264, 16, 104, 224, 0),
         steps=128,
         depth=0.8,
@@ -85,7 +86,7 @@ LADDER = (
     Room(
         "mixed4c",
         "Parts in place",
-        "Faces, eyes, towers: parts that come with their surroundings.",
+        "A face in its hair, cells, cloth, a seam: parts that come with their surroundings.",
         _units("mixed4c", 108, 0, 324, 270, 99, 342),
         steps=128,
         depth=0.9,
@@ -93,7 +94,7 @@ LADDER = (
     Room(
         "mixed5a",
         "Near objects",
-        "A car, a lamp, a dome, a ladybug: almost whole things.",
+        "A lamp, a dome, a beetle, a cauliflower: almost whole things.",
         _units("mixed5a", 224, 490, 266, 42, 196, 0),
         steps=128,
     ),
