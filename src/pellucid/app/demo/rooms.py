@@ -37,8 +37,8 @@ LADDER = (
     Room(
         "conv1",
         "Light and colours",
-        "The first layer sees 5 pixels at a time. Over a whole picture an edge pays as much as it costs: colours are left. "
-        "(32 px.)",
+        "The first layer sees 5 pixels at a time. Over a whole picture an edge pays as much as it costs: colours are "
+        "left. (Pictures of 32 px.)",
         _units("conv1", 3, 24, 19, 10, 6, 5),
         depth=0.1,
         **_EARLY,
