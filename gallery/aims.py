@@ -25,15 +25,16 @@ _RISES = 0.7  # rank correlation with the layer's place
 _CLASSES = (0, 60, 120, 180)  # of the network's outputs, as far as it has so many
 _SEEN = {
     "depth": (
-        "Flat colours, then stripes and mazes, cells and round eyes, and in the last row halves of objects: eyes with "
-        "a beak's orange, hanging towers, windows. Wrong: the first channels of conv1 are colours with ragged bounds "
-        "and no edges, and in the last row there is no object that one would name for certain."
+        "Flat colours, then stripes and mazes, spots and weaves, cells and round eyes, and in the last row halves of "
+        "objects: white roses, a carved vase, a window, faces with black eyes. Wrong: the first channels of conv1 are "
+        "colours with ragged bounds and no edges, and in the last row there is hardly an object that one would name "
+        "for certain."
     ),
     "aims": (
         "A neuron's picture is one motif in the middle that fades to grey, a channel's is the same motif all over; "
-        "logits and probabilities show fish, gowns, skirts, and a face with an ice lolly. Wrong: the layer's four "
-        "pictures are one black-and-white maze, which tells nothing of what the layer finds in photos, and a fine "
-        "checkerboard lies over the logits' pictures."
+        "logits and probabilities show gowns, skirts and an ice lolly, and of the goldfish an orange head. Wrong: the "
+        "layer's four pictures are all but grey under a fine grid and raise the layer less than the channels' pictures "
+        "do, and a fine checkerboard lies over the logits' pictures."
     ),
 }
 

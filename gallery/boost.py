@@ -101,17 +101,17 @@ def boost(hall: Hall) -> Exhibit:
                 "bars",
                 _bars(bars, best),
                 f"Mean activation of every filter of {layer} for each photo",
-                "No photo has one bar that stands alone; the astronaut's comes nearest. Several hundred bars are "
-                "finer than a phone can show, and the red one is drawn wider than it is.",
+                "The cat's bar stands alone, the others do not; the coffee's is no higher than the next. Several "
+                "hundred bars are finer than a phone can show, and the red one is drawn wider than it is.",
             ),
             Picture(
                 "strongest",
                 _sheet(photos, heat, drawn.pictures, best, classes),
                 "Photo, where its strongest filter fires (yellow: most), and that filter's picture",
-                "98 draws a bright rim above a dark wall and fires at the cup's front; 87 draws black discs in bright "
-                "rings and fires at the helmet; 561 draws a spider, where the photo has an eye and whiskers; 470 "
-                "draws posts at both sides and fires beside the rocket, where there is only sky. The maps have 4 x 4 "
-                "places, smoothed: their outlines mean nothing.",
+                "16 draws a dog's snout and fires between the cat's eyes and nose; 79 draws brown brew in a white rim "
+                "and fires at the cup; 266 draws a roof and a pole above a row of posts and fires at the rocket's "
+                "middle; 4 draws round heads with black eyes and fires beside the astronaut's face. The maps have 4 x "
+                "4 places, smoothed: their outlines mean nothing.",
             ),
         ],
         [

@@ -26,13 +26,14 @@ _PAIRS, _BETWEEN = ((0, 1), (2, 3)), 6
 _ALIGNMENT = 0.1
 _SEEN = {
     "directions": (
-        "Both halves are textures of equal finish: spiral eyes, scales, thorns, weaves. Wrong: most random "
-        "directions' pictures have no name, and random 8 and 11 are close to noise."
+        "Both halves are textures of equal finish: strands, rings, scales, weaves. Wrong: random 4's tiles and 5's "
+        "spotted skin aside, the random directions' pictures have no name, and random 3 and 9 are blurs of mixed "
+        "colours."
     ),
     "between": (
-        "Upright blots give way to magenta cells halfway, red and yellow forms turn into blue and yellow cells one by "
-        "one; from one start the cells stay in their places. Wrong: alignment adds nothing to the common start that "
-        "could be seen, and the first row changes all at once between 0.4 and 0.6."
+        "Upright strands break up into pink boxes with rings, red balls turn into yellow ones among blue cells; from "
+        "one start strands and boxes, balls and cells stay in their places. Wrong: alignment adds nothing to the "
+        "common start that could be seen, and from 2 to 3 hardly anything changes beyond 0.4."
     ),
 }
 

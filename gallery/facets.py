@@ -39,14 +39,16 @@ _SAMPLES = 256  # of a generator, from which starts are chosen
 _REACHES = 0.5  # of the score of repeats: the unit still fires
 _SEEN = {
     "facets": (
-        "Every end is a texture with a motif of its own, and some maxima share something with it: white straps and "
-        "channel 0's upright blots, red cups and channel 2's red and yellow. Wrong: four photos are too few, so that "
-        "neighbouring pieces repeat in a column, and none shows channel 3's yellow and blue cells."
+        "Every end is a texture with a motif of its own, and the maxima share something with it: upright fur and "
+        "straps and channel 0's strands, red cups and channel 2's red and yellow balls, lights in a blue sky and "
+        "channel 3's yellow and blue, round badges on orange and channel 4's rings. Wrong: four photos are too few, so "
+        "that neighbouring pieces repeat in a column, and the negative ends are full of white specks."
     ),
     "diversity": (
-        "Repeats are one texture. The diversity term and the centroids give spots, bricks, stripes and spirals that "
-        "share little with it; starts from photos end at the same texture, once on a black ground. Wrong: nobody can "
-        "see which of the diverse pictures are facets of the channel and which only follow the other term."
+        "Repeats are one texture: strands in one channel, boxes with rings in the other. The diversity term and the "
+        "centroids give folds, round holes, bricks, fur and spirals that share little with it; starts from photos end "
+        "at the same texture, twice on a black ground. Wrong: nobody can see which of the diverse pictures are facets "
+        "of the channel and which only follow the other term."
     ),
 }
 

@@ -107,9 +107,9 @@ def neighbours(hall: Hall) -> Exhibit:
                 "similar",
                 friends,
                 "The target and the five that fire most with it",
-                "Carved rings in 5 and 110 and, smaller, in 102 and 531; brown rounded bodies in 5 and 245. 52, a "
-                "box of coloured dots, shares nothing with the target that an eye could name, and all are hatched "
-                "as no photo is.",
+                "Dark faces of apes: small in 5, whole in 531 and 90, in 564 with a brown coat. 110, black buckles "
+                "with white marks, and 526, a brown bottle with labels, have the light patch on a dark body with the "
+                "target in common; all are hatched as no photo is.",
             ),
         ],
         [
@@ -162,8 +162,9 @@ def metrics(hall: Hall) -> Exhibit:
                 "metrics",
                 sheet(list(_shown(hall, images)), labels, 3),
                 "One unit a row; its share of high-frequency power",
-                "Cells, eyes, arches and berries, the same in every column; L1 and L2 can hardly be told apart, "
-                "and L-infinity is paler. All are coarse and checkered: pixels without transforms.",
+                "Ringed berries, spirals, arches and white eyes on orange, the same in every column; L1 and L2 can "
+                "hardly be told apart, and L-infinity is paler. All are coarse and checkered: pixels without "
+                "transforms.",
             )
         ],
         [Table("metrics", ("channel", "metric", "high-frequency share", "mean activation"), rows)],
@@ -219,8 +220,8 @@ def octaves(hall: Hall) -> Exhibit:
                 "octaves",
                 sheet(list(_shown(hall, images)), labels, 4),
                 "Plain and by octaves; share of high-frequency power",
-                "The same cells, eyes, arches and berries; octaves draw them smoother and duller. The plain ones "
-                "are full of hard black and white specks, the others slightly out of focus.",
+                "The same ringed berries, eyes, arches and white eyes on orange; octaves draw them smoother and "
+                "duller. The plain ones are full of hard black and white specks, the others slightly out of focus.",
             )
         ],
         [Table("octaves", ("channel", "way", "high-frequency share", "mean activation"), rows)],

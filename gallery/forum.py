@@ -152,9 +152,9 @@ def forum(hall: Hall) -> Exhibit:
                 "steps",
                 _strip(climbs),
                 f"Filters 0 to 3 of {layer.name}, bounded and not, after more and more steps",
-                "Flat colours and a checkerboard, with and without bounds the same from 16 steps on (a sigmoid takes "
-                "longer). They tell the colour that a filter sums up, and not its shape; those without bounds are "
-                "scaled, each by its own largest value.",
+                "Flat colours and stripes one pixel wide, with and without bounds the same from 16 steps on (a sigmoid "
+                "takes longer). They tell the colour that a filter sums up, and not its shape; those without bounds "
+                "are scaled, each by its own largest value.",
             ),
             Picture(
                 "closed-form",

@@ -70,9 +70,9 @@ def joint(hall: Hall) -> Exhibit:
                 "joint",
                 sheet(list(got.pictures), targets, 3),
                 "Either unit alone, and both at once",
-                "Blue fields and black-edged stripes become black-edged stripes with blue in them; cells keep "
-                "most of the picture and leave a few dark scaled bodies; eyes and ringed stones merge into one "
-                "kind of ringed eye. The second row is lopsided, and a plain sum does nothing about that.",
+                "A black field leaves nothing in the black and white stripes but a little more black; rings keep the "
+                "picture and gather into hatched balls; eyes and orange cells merge into ringed eyes on orange. The "
+                "first row is lopsided, and a plain sum does nothing about that.",
             )
         ],
         [Table("pairs", head, rows)],

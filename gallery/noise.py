@@ -33,13 +33,14 @@ _STEPS = (1, 32, 128, 256, 2048)
 _UNITS = 2
 _SEEN = {
     "rates": (
-        "Upright strands with coloured dots come out of grey, the sooner the larger the rate, and with the steps "
-        "pure colours and a checkerboard one pixel wide lie over them; default's colours saturate, too, with less "
-        "checkerboard. Wrong: at 2,048 steps plain's pictures show the noise more than the motif."
+        "Upright strands with coloured dots come out of grey, the sooner the larger the rate, and with the steps pure "
+        "colours and a checkerboard one pixel wide lie over them; default's strands turn hard black and white, with "
+        "coloured specks and less checkerboard. Wrong: at 2,048 steps plain's pictures show the noise more than the "
+        "motif."
     ),
     "rates-plot": (
-        "Scores level off at much the same height while fine detail goes on growing, far above that of photos. "
-        "Wrong: with five steps looked at, the bends between them are not to be trusted."
+        "plain's scores level off at much the same height and default's lower, while fine detail goes on growing, far "
+        "above that of photos. Wrong: with five steps looked at, the bends between them are not to be trusted."
     ),
     "fourier": (
         "Strands both ways; in decorrelated colour they are brown and white as fur for 256 steps, in pixels pink "

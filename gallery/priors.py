@@ -36,9 +36,9 @@ _LATENT_RATE = 0.05
 _PRIOR = 0.01
 _SEEN = {
     "photo": (
-        "The rim of the cup survives (plain 7 and 9), and so do lights on a helmet (plain 29) and its edge (default "
-        "8); all else is painted over with the motif and a coloured checkerboard, where the channel fires as "
-        "elsewhere. Wrong: of fur, sky and saucer nothing is left to tell what the start was."
+        "The rim of the cup survives (plain 7 and 9, a white line in default 7), and so do lights on a helmet (plain "
+        "29); all else is painted over with the motif and a coloured checkerboard, where the channel fires as "
+        "elsewhere. Wrong: of fur, sky, sleeve and saucer nothing is left to tell what the start was."
     ),
     "prior": "",
 }

@@ -25,9 +25,9 @@ _UNITS, _STEPS = 6, 128
 _DRAWS = 16  # of transforms that no picture was made with
 _LEAST_SCORE = 0.5  # of the picture without transforms: still a picture of the unit
 _SEEN = (
-    "Without transforms plain's motifs lie under coloured speckle; with them spirals, petals and scales come out "
-    "clean, and default's pictures change less. Wrong: the colours are garish, for these are pixels without "
-    "decorrelated colour, and in default's channel 1 fine stripes remain."
+    "Without transforms plain's motifs lie under coloured speckle; with them strands, spirals, petals and scales come "
+    "out clean, and default's pictures change less. Wrong: the colours are garish, for these are pixels without "
+    "decorrelated colour, and default's reds, yellows and greens run into flat patches."
 )
 
 

@@ -25,9 +25,9 @@ _UNITS, _STEPS = 6, 96
 _GREY = 0.01  # spread of pixel values below which nothing is to be seen
 
 _SEEN = {
-    "inception": "Colours, then stripes and mazes, then weaves, scales and eyes, at last a flower, a lamp, a window. "
-    "First-stage pictures are blots with ragged edges; most deeper ones repeat one part all over, and few are whole "
-    "things.",
+    "inception": "Colours, then stripes and mazes, then spots, weaves, scales and eyes, at last white roses, a carved "
+    "vase, a window and apes' faces. Pictures of the first stage are blots with ragged edges; most deeper ones repeat "
+    "one part all over, and few are whole things.",
     "plain": "Colours, stripes, scales, then eyes and fur everywhere, at last knots without a name, in garish colours.",
     "residual": "Colours, stripes, scales, and at last horses, a ship and deer, as far as 32 px can show them.",
 }
