@@ -77,9 +77,13 @@ def losses(encoder: Encoder, decoder: Decoder, images: Tensor, variance: float) 
 
     Source: Kingma & Welling, "Auto-encoding variational Bayes", ICLR 2014.
     """
-    mean, log_variance = encoder(images)
-    latents = mean + torch.randn_like(mean) * (log_variance / 2).exp()
-    error = F.mse_loss(decoder(latents), images, reduction="sum") / (2 * variance * len(images))
+    with torch.autocast("cpu", torch.bfloat16):
+        mean, log_variance = (
+            moment.float() for moment in encoder(images.contiguous(memory_format=torch.channels_last))
+        )
+        latents = mean + torch.randn_like(mean) * (log_variance / 2).exp()
+        pictures = decoder(latents).float()
+    error = F.mse_loss(pictures, images, reduction="sum") / (2 * variance * len(images))
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum() / len(images)
     return error, divergence
 
@@ -93,7 +97,7 @@ def train(schedule: Schedule, data: Path, runs: Path, limit: int | None) -> None
     pixels = pixels[:limit]
     torch.manual_seed(schedule.seed)
     encoder, decoder = Encoder(schedule.num_latents), Decoder(schedule.num_latents)
-    nets = nn.ModuleList([encoder, decoder])
+    nets = nn.ModuleList([encoder, decoder]).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(nets.parameters(), lr=schedule.peak_rate, weight_decay=1e-4)
     first, checkpoint = 0, folder / "last.pt"
     if checkpoint.exists():

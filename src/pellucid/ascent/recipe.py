@@ -84,7 +84,9 @@ class Recipe:
     start: str | None = _setting(None, "a picture to start from, instead of noise")
     transforms: str = _setting("lucid", "robustness: lucid, slides, maco, none, or steps such as 'jitter:8 rotate:5'")
     seed: int = _setting(0, "another number gives another picture of the same thing")
-    penalties: str = _setting("", "on the picture itself, with weights: 'l1:0.05 tv:0.25 blur:0.1', alpha:1")
+    penalties: str = _setting(
+        "", "sums over the picture, by weight: 'l1:0.001 tv:0.001'; alpha:1 is a price for opacity"
+    )
     prior: float = _setting(0.0, "weight of a generator's normal prior on its latents")
     blur: tuple[float, float] | None = _setting(None, "sigmas in px, from and to: blur the picture after each step")
     relu_gradient: str = _setting("usual", "how ReLUs pass gradients: usual, redirected (first 16 steps) or identity")
