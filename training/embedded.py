@@ -126,7 +126,7 @@ def accuracy(net: nn.Module, pixels: Tensor, labels: Tensor, epsilon: float = 0.
 
 def load(net: nn.Module, file: Path) -> None:
     """Begin from the weights of a checkpoint or of a safetensors file."""
-    weights = best_of(file) if file.suffix == ".pt" else load_file(file)
+    weights = final_weights(file) if file.suffix == ".pt" else load_file(file)
     net.load_state_dict({key: value.float() for key, value in weights.items()}, strict=False)
 
 
@@ -226,7 +226,7 @@ def train(name: str, data: Path, runs: Path, start: Path | None = None) -> None:
         print(json.dumps(line), flush=True)
 
 
-def best_of(checkpoint: Path) -> dict[str, Tensor]:
+def final_weights(checkpoint: Path) -> dict[str, Tensor]:
     """The weights of a finished run: their mean over the last part of it, where there is one.
 
     Source: Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI 2018.
@@ -244,7 +244,7 @@ def export(data: Path, runs: Path) -> None:
         if not (runs / name / "last.pt").exists():
             continue
         net = SmallInception()
-        net.load_state_dict(best_of(runs / name / "last.pt"))
+        net.load_state_dict(final_weights(runs / name / "last.pt"))
         state = with_batch_norms(net.to(memory_format=torch.channels_last), uncropped(pixels)).state_dict()
         half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
         half = {k: v.contiguous() for k, v in half.items() if "num_batches_tracked" not in k}

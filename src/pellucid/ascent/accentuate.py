@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pellucid.ascent.photos import in_range, read_photo
+from pellucid.ascent.photos import read_photo, tapped
 from pellucid.ascent.progress import Progress
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.render import render
@@ -20,6 +20,7 @@ from pellucid.errors import RecipeError, TargetError
 from pellucid.images.image import fitted
 from pellucid.models.model import Model
 from pellucid.models.targets import Target, Term
+from pellucid.models.value_range import in_range
 from pellucid.objectives.from_target import objective_of
 from pellucid.objectives.objective import Objective
 from pellucid.objectives.photos import inversion
@@ -107,7 +108,7 @@ class Accent:
         objective = objective_of(one, model, size)
         model.layer(layer, size)
         covering = fitted(read_photo("photo", photo, model)[None], size)[0]
-        seen = model.tap(in_range(covering[None], model), [layer])[layer]
+        seen = tapped(model, covering[None], [layer])[layer]
         if not seen.any():
             raise TargetError(f"the photo's activations of {layer} are all zero: it cannot be held there")
         name = "photo" if isinstance(photo, Tensor) else str(photo)
@@ -167,4 +168,4 @@ class Accent:
     @property
     def photo_score(self) -> float:
         """How strong the target is in the photo."""
-        return float(self.judged(in_range(self.photo[None], self.model))[0])
+        return float(self.judged(in_range(self.photo[None], self.model.value_range))[0])

@@ -25,13 +25,14 @@ from pellucid.ascent.dream_recipe import DreamRecipe
 from pellucid.ascent.dreams import Dream, Octave
 from pellucid.ascent.machine import find_device
 from pellucid.ascent.memory import free_bytes, kept_memory
-from pellucid.ascent.photos import covering, in_range, read_photo, resized
+from pellucid.ascent.photos import read_photo, resized, tapped
 from pellucid.ascent.progress import DreamProgress, progress_bar
 from pellucid.ascent.rendering import State, Status
 from pellucid.ascent.tiles import MARGIN_PX, Tiles, find_tiles
 from pellucid.ascent.trial import Candidate, bytes_between, images_for, prepared
 from pellucid.draws import Draws
 from pellucid.errors import ImageError, ModelError, RecipeError, TargetError, is_out_of_memory
+from pellucid.images.image import fitted
 from pellucid.models.model import Model
 from pellucid.models.targets import Target
 from pellucid.objectives.from_target import objective_of
@@ -159,10 +160,9 @@ class _Run:
         """The objective that a guide makes of the whole layer."""
         ((weight, leaf),) = self.objective.terms
         (tap,) = leaf.taps
-        shown = covering(read_photo("guide", guide, self.original), self.octaves[-1].tile)
+        shown = fitted(read_photo("guide", guide, self.original)[None], self.octaves[-1].tile)
         with torch.no_grad():
-            seen = self.original.tap(in_range(shown[None].to(self.original.device), self.original), [tap])
-        return guided(tap.layer, seen) * weight
+            return guided(tap.layer, tapped(self.original, shown, [tap])) * weight
 
     def __call__(self) -> Dream:
         self.began = time.perf_counter()
@@ -235,7 +235,7 @@ class _Run:
         return scores.detach(), torch.autograd.grad(scores.sum(), shown)[0]
 
     def _scores(self, shown: Tensor) -> Tensor:
-        return self.objective(self.model.tap(in_range(shown, self.model), self.objective.taps).with_image(shown))
+        return self.objective(tapped(self.model, shown, self.objective.taps).with_image(shown))
 
     def _say(self, num_tiles: int) -> None:
         """Show the progress to whoever asked for it, and stop where they want no more."""

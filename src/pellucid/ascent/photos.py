@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from torch.nn import functional as F
 from pellucid.errors import ImageError
 from pellucid.images import files
 from pellucid.models.model import Model
+from pellucid.models.taps import Activations, Tap
+from pellucid.models.value_range import in_range
 
-__all__ = ["covering", "in_range", "read_photo", "resized"]
+__all__ = ["read_photo", "resized", "tapped"]
 
 
 def read_photo(name: str, given: Any, model: Model) -> Float[Tensor, "c h w"]:
@@ -35,10 +38,9 @@ def read_photo(name: str, given: Any, model: Model) -> Float[Tensor, "c h w"]:
     return photo
 
 
-def in_range(pictures: Float[Tensor, "b c h w"], model: Model) -> Float[Tensor, "b c h w"]:
-    """From [0, 1] to the range that the network was declared to take."""
-    low, high = model.value_range
-    return pictures if (low, high) == (0.0, 1.0) else low + pictures * (high - low)
+def tapped(model: Model, pictures: Float[Tensor, "b c h w"], taps: Sequence[Tap | str]) -> Activations:
+    """What a network's layers make of pictures in [0, 1], which go to its device and range."""
+    return model.tap(in_range(pictures.to(model.device), model.value_range), taps)
 
 
 def resized(picture: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[Tensor, "c h2 w2"]:
@@ -46,11 +48,3 @@ def resized(picture: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[Ten
     if picture.shape[1:] == size:
         return picture
     return F.interpolate(picture[None], size=size, mode="bicubic", antialias=True, align_corners=False)[0]
-
-
-def covering(picture: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[Tensor, "c h2 w2"]:
-    """The middle of a picture in [0, 1], as large as covers `size`."""
-    scale = max(size[0] / picture.shape[1], size[1] / picture.shape[2])
-    height, width = (max(least, round(side * scale)) for least, side in zip(size, picture.shape[1:], strict=True))
-    top, left = (height - size[0]) // 2, (width - size[1]) // 2
-    return resized(picture, (height, width))[:, top : top + size[0], left : left + size[1]].clamp(0, 1)

@@ -68,6 +68,7 @@ class Sight:
         self._slots: Sequence[Slot | None] = ()
         self._objective = PerImage([])
         self._terms: tuple[GroupTerm, ...] = ()
+        self._taps: tuple[Tap, ...] = ()
         self._mixed = False
 
     def look_at(self, slots: Sequence[Slot | None]) -> None:
@@ -77,6 +78,7 @@ class Sight:
         before = [bool(slot and slot.rescue.reads_before_rectifier) for slot in slots]
         self._objective = PerImage([job.climbed if job else None for job in jobs], before)
         self._terms = tuple(dict.fromkeys(term for job in jobs if job for term in job.terms))
+        self._taps = tuple(dict.fromkeys((*self._objective.taps, *(tap for term in self._terms for tap in term.taps))))
         # Where something else moves a picture too, that the network is blocked shows in what it was shown alone.
         leaves = [leaf for job in jobs if job for _, leaf in job.climbed.terms]
         self._mixed = any(not leaf.taps for leaf in leaves) and any(leaf.taps for leaf in leaves)
@@ -133,9 +135,8 @@ class Sight:
 
     def _scores(self, shown: Tensor, canvas: Tensor) -> tuple[Tensor, Tensor]:
         """What every image scores by itself, and with what its group says."""
-        taps = tuple(dict.fromkeys((*self._objective.taps, *(tap for term in self._terms for tap in term.taps))))
         with self._rules():
-            activations = self._tapped(self.model, shown, canvas, taps)
+            activations = self._tapped(self.model, shown, canvas, self._taps)
         own = scores = self._objective(activations)
         for term in self._terms:
             scores = scores + term(activations, self._groups(term))

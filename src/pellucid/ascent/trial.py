@@ -15,6 +15,7 @@ from pellucid.errors import ModelError, is_out_of_memory
 from pellucid.models.model import Model, Precision
 from pellucid.models.private_copy import Layout
 from pellucid.models.taps import Tap
+from pellucid.models.value_range import in_range
 
 __all__ = [
     "MOST_ERROR",
@@ -66,9 +67,8 @@ def prepared(model: Model, candidate: Candidate, taps: Sequence[Tap], device: to
 
 def images_for(model: Model, count: int, size: tuple[int, int], device: torch.device) -> Tensor:
     """Soft noise in the network's range, the same every time: what a picture looks like early in its ascent."""
-    low, high = model.value_range
     coarse = torch.rand(count, model.channels, 8, 8, generator=torch.Generator().manual_seed(0))
-    return (low + (high - low) * torch.nn.functional.interpolate(coarse, size, mode="bilinear")).to(device)
+    return in_range(torch.nn.functional.interpolate(coarse, size, mode="bilinear"), model.value_range).to(device)
 
 
 def tried(

@@ -19,6 +19,7 @@ from pellucid.models.layers import OUTPUT, Axes, Layer, check_axes, layers_of_ca
 from pellucid.models.private_copy import Layout, cast_copy, hash_of_weights, private_copy
 from pellucid.models.results import OutputChoice, output_of
 from pellucid.models.taps import Activations, Tap, copy_without_taps, record_calls, tapped_forward
+from pellucid.models.value_range import in_range
 
 __all__ = ["Model", "Precision"]
 
@@ -186,12 +187,11 @@ class Model:
             ModelError: the network cannot run at this size.
         """
         if size not in self._layers_at:
-            low, high = self.value_range
             outputs: list[Tensor] = []
             num_bytes = 4 * _PROBE_BATCH * self.channels * size[0] * size[1]
             with torch.no_grad(), within_memory(f"pictures of {size[0]} x {size[1]} px", num_bytes):
                 probe = torch.rand(_PROBE_BATCH, self.channels, *size, generator=torch.Generator().manual_seed(0))
-                probe = (low + probe * (high - low)).to(self.device, self._scale.dtype)
+                probe = in_range(probe, self.value_range).to(self.device, self._scale.dtype)
                 calls = record_calls(lambda: outputs.append(self._run(probe)), self._modules_by_name)
             self._called |= {name.partition("#")[0] for name, _, _ in calls}
             layers = layers_of_calls(calls, _PROBE_BATCH, size, self._declared_axes)

@@ -17,6 +17,7 @@ from pellucid.images.image import fitted
 from pellucid.models.layers import OUTPUT
 from pellucid.models.model import Model
 from pellucid.models.targets import Target, Term
+from pellucid.models.value_range import in_range
 from pellucid.objectives.classes import log_probability, logit, probability
 from pellucid.objectives.masks import read_mask
 from pellucid.objectives.metrics import Metric, metric
@@ -104,8 +105,7 @@ def _check_place(term: Term, model: Model, size: tuple[int, int]) -> None:
 def _photo(name: str, model: Model, size: tuple[int, int]) -> Float[Tensor, "1 c h w"]:
     """A photo from a file, cut and scaled to cover the size, in the network's range."""
     photo = fitted(read(Path(name), channels=model.channels)[None], size).clamp(0, 1)
-    low, high = model.value_range
-    return low + photo * (high - low)
+    return in_range(photo, model.value_range)
 
 
 def _vector(term: Term, units: int) -> list[float]:

@@ -11,9 +11,9 @@ import typer
 
 from pellucid.app.cli.layers import blocks, typical_layer
 from pellucid.app.cli.model_options import Mean, Spec, Std, Weights, open_model
-from pellucid.app.cli.output import Output
+from pellucid.app.cli.output import AsJson, Output
 from pellucid.app.cli.progress import watched
-from pellucid.app.cli.recipe_options import read_recipe, with_recipe_options
+from pellucid.app.cli.recipe_options import RecipeFile, read_recipe, with_recipe_options
 from pellucid.app.cli.tables import note, print_table
 from pellucid.app.plan_file import kept_plans
 from pellucid.ascent.progress import duration
@@ -52,14 +52,11 @@ def accentuate(
             "--output", "-o", metavar="FILE|DIR", help="By default PHOTO-TARGET.png, here.", show_default=False
         ),
     ] = None,
-    recipe_file: Annotated[
-        Path | None,
-        typer.Option("--recipe", metavar="FILE", help="Settings from TOML or JSON; options override them."),
-    ] = None,
+    recipe_file: RecipeFile = None,
     sidecar: Annotated[
         bool, typer.Option("--sidecar/--no-sidecar", help="Beside it, its floats and provenance (safetensors).")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document about the run; no bar.")] = False,
+    as_json: AsJson = False,
     weights: Weights = None,
     mean: Mean = None,
     std: Std = None,

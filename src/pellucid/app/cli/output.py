@@ -8,10 +8,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from pellucid.errors import ImageError, did_you_mean
 
-__all__ = ["Output", "writable_folder", "writable_video"]
+__all__ = ["AsJson", "Output", "writable_folder", "writable_video"]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document about the run; no bar.")]
+"""What a command prints at its end: a table, or a document for programs."""
 
 _SUFFIXES = (".png", ".webp", ".jpg", ".jpeg")
 

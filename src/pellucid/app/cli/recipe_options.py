@@ -15,7 +15,7 @@ from pellucid.app.cli.model_options import read_size
 from pellucid.ascent.recipe import Recipe, kind_of
 from pellucid.errors import RecipeError
 
-__all__ = ["option_name", "read_recipe", "with_recipe_options"]
+__all__ = ["RecipeFile", "option_name", "read_recipe", "with_recipe_options"]
 
 # Where an option stands in the help; a field that is not named here comes last, by itself.
 _PANELS = {
@@ -38,6 +38,12 @@ _METAVARS = {
     "octaves": "NAME|OCTAVES",
     "group_layer": "LAYER",
 }
+
+
+RecipeFile = Annotated[
+    Path | None, typer.Option("--recipe", metavar="FILE", help="Settings from TOML or JSON; options override them.")
+]
+"""Where a recipe is read from."""
 
 
 def option_name(field: Field[Any]) -> str:

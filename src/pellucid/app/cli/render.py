@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pellucid.app.cli.model_options import Mean, Spec, Std, Weights, open_model
-from pellucid.app.cli.output import Output, writable_video
+from pellucid.app.cli.output import AsJson, Output, writable_video
 from pellucid.app.cli.plan_table import explain
 from pellucid.app.cli.progress import Watch, watched
-from pellucid.app.cli.recipe_options import read_recipe, with_recipe_options
+from pellucid.app.cli.recipe_options import RecipeFile, read_recipe, with_recipe_options
 from pellucid.app.plan_file import kept_plans
 from pellucid.ascent.snapshots import video_steps
 from pellucid.models.targets import Target
@@ -61,10 +61,7 @@ def render(
             show_default=False,
         ),
     ] = None,
-    recipe_file: Annotated[
-        Path | None,
-        typer.Option("--recipe", metavar="FILE", help="Settings from TOML or JSON; options override them."),
-    ] = None,
+    recipe_file: RecipeFile = None,
     contact_sheet: Annotated[
         bool, typer.Option("--contact-sheet", help="With a folder: also contact-sheet.png, of all pictures.")
     ] = False,
@@ -83,7 +80,7 @@ def render(
     explain_plan: Annotated[
         bool, typer.Option("--explain-plan", help="Print how the run would be done, and why; render nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document about the run; no bar.")] = False,
+    as_json: AsJson = False,
     weights: Weights = None,
     mean: Mean = None,
     std: Std = None,
