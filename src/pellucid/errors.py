@@ -17,6 +17,7 @@ __all__ = [
     "ModelError",
     "PellucidError",
     "RecipeError",
+    "TableError",
     "TargetError",
     "WeightsError",
     "did_you_mean",
@@ -46,6 +47,10 @@ class RecipeError(PellucidError, ValueError):
 
 class ImageError(PellucidError, ValueError):
     """A picture cannot be read, written or made at the size asked for."""
+
+
+class TableError(PellucidError, ValueError):
+    """A table of units does not hold what it should, or cannot be read."""
 
 
 class OutOfMemory(ModelError):
