@@ -13,6 +13,7 @@ import psutil
 
 __all__ = [
     "ImageError",
+    "InversionError",
     "MissingExtra",
     "ModelError",
     "PellucidError",
@@ -51,6 +52,10 @@ class ImageError(PellucidError, ValueError):
 
 class TableError(PellucidError, ValueError):
     """A table of units does not hold what it should, or cannot be read."""
+
+
+class InversionError(PellucidError, ValueError):
+    """A picture cannot be taken back to an objective, or what is needed for it is not known."""
 
 
 class OutOfMemory(ModelError):
