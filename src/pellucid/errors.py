@@ -18,6 +18,7 @@ __all__ = [
     "ModelError",
     "PellucidError",
     "RecipeError",
+    "TableError",
     "TargetError",
     "WeightsError",
     "did_you_mean",
@@ -51,6 +52,10 @@ class ImageError(PellucidError, ValueError):
 
 class AtlasError(PellucidError, ValueError):
     """An atlas cannot be read, written or gone on with, or does not hold what was asked for."""
+
+
+class TableError(PellucidError, ValueError):
+    """A table of units does not hold what it should, or cannot be read."""
 
 
 class OutOfMemory(ModelError):

@@ -174,7 +174,11 @@ class Card:
                 layers={layer.name: layer for layer in layers},
                 units={str(name): unspan(text) for name, text in document["units"].items()},
                 recipe=Recipe.of(document["recipe"]),
-                **{f.name: document[f.name] for f in fields(cls) if f.name not in ("model", "layers", "units", "recipe")},
+                **{
+                    f.name: document[f.name]
+                    for f in fields(cls)
+                    if f.name not in ("model", "layers", "units", "recipe")
+                },
             )
         except (KeyError, TypeError, ValueError, AttributeError, RecipeError) as error:
             raise AtlasError(f"{CARD} in {where!r} is damaged: {type(error).__name__} {error}") from None
