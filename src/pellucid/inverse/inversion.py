@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -42,7 +42,7 @@ class Inversion:
     nonnegative: Float[Tensor, "b n"] | None
     second: Float[Tensor, "b n"]
     singular_values: Float[Tensor, "b n"]
-    vectors: tuple[Float[Tensor, "n e"], ...] = field(repr=False)
+    vectors: tuple[Float[Tensor, "n _"], ...] = field(repr=False)
     responses: Float[Tensor, "b n"]
     residuals: Float[Tensor, " b"]
     sign_certainty: Float[Tensor, " b"]
@@ -50,7 +50,7 @@ class Inversion:
     dead_units: tuple[tuple[int, ...], ...]
     warnings: tuple[tuple[Doubt, ...], ...]
     exploratory: tuple[bool, ...]
-    excluded: tuple[Float[Tensor, "n d"], ...] = field(repr=False)
+    excluded: tuple[Float[Tensor, "n _"], ...] = field(repr=False)
     family: Family
     noise: float
     noise_draws: int
@@ -113,7 +113,9 @@ class Inversion:
             "noise": self.noise,
             "noise_draws": self.noise_draws,
             "exploratory": self.exploratory[which],
-            "units": [{"unit": unit, "weight": weight} for unit, weight in self.ranked(which, self.objectives.shape[1])],
+            "units": [
+                {"unit": unit, "weight": weight} for unit, weight in self.ranked(which, self.objectives.shape[1])
+            ],
             "objective": self.objectives[which].tolist(),
             "plain": self.plain[which].tolist(),
             "second": self.second[which].tolist(),
@@ -130,9 +132,7 @@ class Inversion:
         }
 
 
-def gathered(
-    model: Model, subjects: Subjects, answers: Sequence[Answer], noise: float, num_draws: int
-) -> Inversion:
+def gathered(model: Model, subjects: Subjects, answers: Sequence[Answer], noise: float, num_draws: int) -> Inversion:
     """The answers of all pictures as one value."""
     num_units = len(answers[0].evidence.response)
     values = torch.full((len(answers), num_units), torch.nan, dtype=torch.float64)

@@ -13,7 +13,7 @@ from torch import Tensor
 from pellucid.ascent.jobs import ImageMaker
 from pellucid.ascent.parameter_noise import shifts
 from pellucid.ascent.rendering import Rendering
-from pellucid.ascent.trial import Candidate, prepared
+from pellucid.ascent.working import Candidate, prepared
 from pellucid.draws import Draws
 from pellucid.errors import InversionError, ModelError
 from pellucid.inverse.answers import Answer, Evidence, answered, certified, solution_of
