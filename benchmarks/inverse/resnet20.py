@@ -1,4 +1,4 @@
-"""Experiment 4: objectives of a CIFAR ResNet-20 with real weights, rendered, inverted and compared with the specification.
+"""Experiment 4: objectives of a CIFAR ResNet-20 with real weights, rendered, inverted and held against the goals.
 
     python benchmarks/inverse/resnet20.py render --out build/inverse    # resumable: ten pictures at a time
     python benchmarks/inverse/resnet20.py report --out build/inverse    # benchmarks/inverse/results/DATE-resnet20.md
@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 import pellucid as pl
-from pellucid.ascent.rendering import Rendering
 from pellucid.inverse.sampling import sparse_objectives
 from pellucid.objectives.response_direction import response_direction
 
@@ -77,7 +76,7 @@ def targets_of(case: Case, seed: int) -> torch.Tensor:
     return torch.cat([random, torch.eye(case.num_units, dtype=torch.float64)[order]])
 
 
-def render(out: Path) -> None:
+def render(out: Path, only: list[str]) -> None:
     """Make all pictures, ten at a time; what is there is kept."""
     out.mkdir(parents=True, exist_ok=True)
     about = out / "about.json"
@@ -85,7 +84,7 @@ def render(out: Path) -> None:
         about.write_text(json.dumps({"seed": secrets.randbelow(10**6)}))
     seed = json.loads(about.read_text())["seed"]
     model = network()
-    for case in CASES:
+    for case in (case for case in CASES if not only or case.name in only):
         wanted = targets_of(case, seed)
         for first in range(0, len(wanted), TOGETHER):
             file = out / f"{case.name}-{first:02}.png"
@@ -98,9 +97,7 @@ def render(out: Path) -> None:
             ]
             made = pl.render(model, objectives, steps=case.steps, **RECIPE)
             made.save(file)
-            save_file(
-                {"seconds": torch.tensor(time.perf_counter() - began)}, file.with_suffix(".time")
-            )
+            save_file({"seconds": torch.tensor(time.perf_counter() - began)}, file.with_suffix(".time"))
             sys.stdout.write(f"{file.name} {time.perf_counter() - began:.0f} s\n")
             sys.stdout.flush()
 
@@ -109,6 +106,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("render", "report"))
     parser.add_argument("--out", type=Path, default=TREE / "build/inverse")
+    parser.add_argument("--only", nargs="*", default=[], choices=[case.name for case in CASES])
     arguments = parser.parse_args()
     if arguments.what == "render":
-        render(arguments.out)
+        render(arguments.out, arguments.only)
