@@ -5,7 +5,7 @@ Both are made of numbers (volume, layer, unit, place in a list), so that no name
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pellucid.atlas.shards import Picture
 
@@ -14,6 +14,7 @@ __all__ = ["SHARD", "Addresses", "Files", "Routes"]
 SHARD = 100  # units of a static site whose data lie in one file, and whose pictures in one folder
 
 
+@runtime_checkable
 class Addresses(Protocol):
     """Gives the address of a unit's picture, and of a picture of the data set beside it."""
 
@@ -45,6 +46,10 @@ class Files:
         """`pictures/0/3/1/112.webp`, `pictures/0/3/1/112-negative-0.webp`."""
         kind = "" if picture.view == "picture" else f"-{picture.view}-{picture.member}"
         return f"pictures/{volume}/{layer}/{picture.unit // SHARD}/{picture.unit}{kind}.webp"
+
+    def thumb(self, volume: int, layer: int, picture: Picture) -> str:
+        """`thumbs/0/3/1/112.webp`, where the pictures themselves are too large for a grid; browsers see its format."""
+        return f"thumbs/{volume}/{layer}/{picture.unit // SHARD}/{picture.unit}.webp"
 
     def example(self, volume: int, layer: int, unit: int, column: int, place: int) -> str:
         """`examples/0/3/1/112-5-0`: photos come in any format, which browsers see for themselves."""

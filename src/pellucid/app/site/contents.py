@@ -10,10 +10,13 @@ from pellucid.app.site.addresses import SHARD
 from pellucid.app.site.finite import finite
 from pellucid.app.site.known import Column
 from pellucid.app.site.shelf import Shelf, Volume
+from pellucid.app.site.thumbs import SMALL_PX
+from pellucid.ascent.recipe import Recipe
 from pellucid.atlas.shards import Picture
 
 __all__ = ["book", "layer_contents", "names"]
 
+_SAID = ("steps", "image", "transforms", "optimizer")  # settings that are named even where they are the usual ones
 _SAMPLES = 14  # pictures in a layer's line on the first page
 
 
@@ -47,9 +50,10 @@ def _atlas(volume: Volume) -> dict[str, Any]:
 
 def _facts(volume: Volume) -> list[tuple[str, str]]:
     card = volume.atlas.card
-    recipe = ", ".join(
-        f"{name} {value}" for name, value in card.recipe.as_dict().items() if value not in (None, "", False)
-    )
+    settings = card.recipe.as_dict()
+    usual = Recipe().as_dict()
+    said = {name: value for name, value in settings.items() if name in _SAID or value != usual[name]}
+    recipe = ", ".join(f"{name} {value}" for name, value in said.items()) + "; else as usual"
     source = card.model.source
     facts = [
         ("network", card.model.name),
@@ -84,6 +88,7 @@ def _layer(volume: Volume, name: str) -> dict[str, Any]:
         "units": card.units,
         "have": len(units),
         "samples": samples,
+        "small": all(max(one.height, one.width) <= SMALL_PX for one in units),
         "spans": _spans([one.unit for one in units]),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,6 +38,7 @@ class Known:
     def __init__(self, tables: Mapping[str, UnitTable], unread: tuple[str, ...] = ()) -> None:
         self.tables, self.unread = tables, unread
         self.columns = tuple(_columns(tables))
+        self._rows = {name: {target: at for at, target in enumerate(table.targets)} for name, table in tables.items()}
         self._labels = next((column for column in self.columns if column.kind == "label"), None)
 
     @classmethod
@@ -61,24 +62,19 @@ class Known:
         """Of all tables, read or not, sorted as the atlas lists them."""
         return tuple(sorted((*self.tables, *self.unread)))
 
-    def label(self, target: str) -> str | None:
-        """What a table calls a unit."""
-        return None if self._labels is None else self.value(self._labels, target)
+    def labels(self, targets: Sequence[str]) -> list[str | None]:
+        """What a table calls some units."""
+        return [None] * len(targets) if self._labels is None else self.values(self._labels, targets)
 
     def value(self, column: Column, target: str) -> Any:
         """What a column says of a unit; None where it says nothing."""
-        row = self.tables[column.table].row(target)
-        return None if row is None else row[column.name]
+        row = self._rows[column.table].get(target)
+        return None if row is None else self.tables[column.table].table.column(column.name)[row].as_py()
 
-    def row(self, table: str, target: str) -> dict[str, Any]:
-        """All that a table says of a unit."""
-        return self.tables[table].row(target) or {}
-
-    def values(self, column: Column, targets: list[str]) -> list[Any]:
+    def values(self, column: Column, targets: Sequence[str]) -> list[Any]:
         """What a column says of many units."""
-        table = self.tables[column.table]
-        by_target = dict(zip(table.targets, table[column.name], strict=True))
-        return [by_target.get(target) for target in targets]
+        rows, values = self._rows[column.table], self.tables[column.table][column.name]
+        return [None if (row := rows.get(target)) is None else values[row] for target in targets]
 
     def of_kind(self, kind: Kind) -> list[Column]:
         """The columns that are shown in one way."""

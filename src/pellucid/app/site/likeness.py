@@ -38,12 +38,13 @@ class Likeness:
     def __init__(self, atlas: Atlas) -> None:
         self._atlas, self._lock = atlas, threading.Lock()
         self._units: list[Picture] = []
+        self._rows: dict[str, int] = {}
         self._described: NDArray[np.float32] | None = None
 
     def of(self, target: str, most: int = 24) -> list[Alike]:
         """The units whose pictures are most like a unit's, most alike first; none when it has no picture."""
         described = self._all()
-        at = next((row for row, one in enumerate(self._units) if one.target == target), None)
+        at = self._rows.get(target)
         if at is None:
             return []
         likeness = described @ described[at]
@@ -65,6 +66,7 @@ class Likeness:
                         pixels = []
                 if pixels:
                     parts.append(describe(np.stack(pixels)))
+                self._rows = {one.target: row for row, one in enumerate(self._units)}
                 self._described = _compared(np.concatenate(parts)) if parts else np.zeros((0, 1), np.float32)
             return self._described
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,13 +41,18 @@ class Volume:
         """The first picture of every unit of a layer, in the order of their numbers."""
         return self.atlas.pictures(layer)
 
-    def labels(self, layer: str) -> list[str | None]:
-        """What each of `units` is called: the class that it stands for, or the name that a table gives it."""
+    def labels(self, layer: str, units: Sequence[Picture] | None = None) -> list[str | None]:
+        """What some units of a layer are called, or all: by the class that each stands for, or by a table."""
+        shown = self.units(layer) if units is None else units
         classes = self.atlas.card.model.classes
         card = self.atlas.layer(layer)
         if classes is not None and card.units == len(classes) and math.prod(card.shape) == card.units:
-            return [classes[one.unit] for one in self.units(layer)]
-        return [self.known.label(one.target) for one in self.units(layer)]
+            return [classes[one.unit] for one in shown]
+        return self.known.labels([one.target for one in shown])
+
+    def find(self, layer: str, unit: int) -> Picture | None:
+        """The first picture of a unit, by the name of its layer; None where there is none."""
+        return self._by_number(layer).get(unit) if layer in self.layers else None
 
     def picture(self, layer: int, unit: int) -> Picture | None:
         """The first picture of a unit, by the number of its layer; None where there is none."""

@@ -30,13 +30,12 @@ def unit_contents(shelf: Shelf, number: int, layer: int, unit: int, addresses: A
     if first is None:
         return None
     name = volume.layers[layer]
-    units = volume.units(name)
     known = volume.known
     return {
         "target": first.target,
         "layer": name,
         "unit": unit,
-        "label": volume.labels(name)[units.index(first)],
+        "label": volume.labels(name, [first])[0],
         "pictures": _pictures(volume, number, layer, first.target, addresses),
         "measures": _measures(volume, first.target),
         "texts": [
@@ -154,15 +153,11 @@ def _links(volume: Volume, column: Column, target: str) -> dict[str, Any] | None
     for entry in entries:
         text = entry if isinstance(entry, str) else (entry or {}).get("target")
         place = _place(text)
-        if place is None or not any(one.unit == place[1] for one in _units_of(volume, place[0])):
+        if place is None or volume.find(*place) is None:
             continue
         value = finite(_first(entry, _NUMBERS)) if isinstance(entry, dict) else None
         items.append({"layer": place[0], "unit": place[1], "value": value})
     return {"title": column.title.capitalize(), "about": column.about, "items": items} if items else None
-
-
-def _units_of(volume: Volume, layer: str) -> Sequence[Any]:
-    return volume.units(layer) if layer in volume.layers else ()
 
 
 def _place(text: Any) -> tuple[str, int] | None:

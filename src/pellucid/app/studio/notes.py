@@ -24,7 +24,7 @@ class Note:
     """What someone noted of a unit; `changed` is the time, in seconds since 1970.
 
     Raises:
-        AtlasError: it is too long, or no text.
+        AtlasError: it is too long.
     """
 
     note: str = ""
@@ -32,15 +32,24 @@ class Note:
     changed: int = field(default_factory=lambda: int(time.time()))
 
     def __post_init__(self) -> None:
-        texts = (self.note, *self.tags)
-        if not all(isinstance(text, str) for text in texts):
-            raise AtlasError("a note is a text, and so is each of its tags")
         if len(self.note) > _MOST_CHARACTERS:
             raise AtlasError(f"a note has at most {_MOST_CHARACTERS:,} characters, and this one {len(self.note):,}")
         if len(self.tags) > _MOST_TAGS or any(len(tag) > _MOST_IN_TAG for tag in self.tags):
             raise AtlasError(f"a unit has at most {_MOST_TAGS} tags of {_MOST_IN_TAG} characters")
         tags = tuple(dict.fromkeys(" ".join(tag.split()) for tag in self.tags if tag.strip()))
         object.__setattr__(self, "tags", tags)
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Note:
+        """What a page sent: `note` and `tags`.
+
+        Raises:
+            AtlasError: it is too long, or no text.
+        """
+        note, tags = document.get("note", ""), document.get("tags", [])
+        if not isinstance(note, str) or not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+            raise AtlasError("a note is a text, and its tags are a list of texts")
+        return cls(note, tuple(tags))
 
 
 class Notes:

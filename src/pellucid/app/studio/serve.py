@@ -12,7 +12,7 @@ from pellucid.app.studio.guard import allowed_hosts
 from pellucid.app.studio.server import Viewer, make_app
 from pellucid.errors import PellucidError
 
-__all__ = ["PORT", "PortTaken", "bound", "serve"]
+__all__ = ["PORT", "PortTaken", "bound", "make_server", "serve"]
 
 PORT = 7810  # of no registered service
 _TRIED = 50  # ports behind a taken one
@@ -41,12 +41,11 @@ def bound(host: str, port: int | None) -> socket.socket:
     return _first_free(host, PORT)
 
 
-def serve(viewer: Viewer, listening: socket.socket, host: str, on_ready: Callable[[], None]) -> None:
-    """Answer until Ctrl-C."""
+def make_server(viewer: Viewer, host: str, on_ready: Callable[[], None]) -> uvicorn.Server:
+    """The server, not yet running: `run(sockets=[…])` answers until `should_exit` is set."""
     names, any_address = allowed_hosts(host)
-    app = make_app(viewer, names, any_address=any_address)
     config = uvicorn.Config(
-        app,
+        make_app(viewer, names, any_address=any_address),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -54,10 +53,13 @@ def serve(viewer: Viewer, listening: socket.socket, host: str, on_ready: Callabl
         timeout_graceful_shutdown=1,  # pages that watch a job hold their connection open
         ws="none",
     )
-    server = _Server(config)
-    server.on_ready = on_ready
+    return _Server(config, on_ready)
+
+
+def serve(viewer: Viewer, listening: socket.socket, host: str, on_ready: Callable[[], None]) -> None:
+    """Answer until Ctrl-C."""
     try:
-        server.run(sockets=[listening])
+        make_server(viewer, host, on_ready).run(sockets=[listening])
     except KeyboardInterrupt:  # which uvicorn raises again after it has ended in good order
         pass
     finally:
@@ -67,9 +69,12 @@ def serve(viewer: Viewer, listening: socket.socket, host: str, on_ready: Callabl
 class _Server(uvicorn.Server):
     """Says when it answers."""
 
-    on_ready: Callable[[], None]
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
         await super().startup(sockets)
         if self.started:
             self.on_ready()

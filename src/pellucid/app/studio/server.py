@@ -188,8 +188,7 @@ def _changes(app: FastAPI, viewer: Viewer) -> None:
     def note(target: str, document: Document) -> Response:
         if not viewer.shelf.volumes[shelf.main].atlas.unit(target):
             raise HTTPException(404, f"the atlas has no unit {target[:80]!r}")
-        tags = document.get("tags", [])
-        written = Note(document.get("note", ""), tuple(tags) if isinstance(tags, list) else (None,))  # type: ignore[arg-type]
+        written = Note.read(document)
         viewer.notes.write(target, written)
         return _json(asdict(written))
 

@@ -49,7 +49,7 @@ class Wish:
             RecipeError: another way, or a number out of range.
         """
         way = document.get("way")
-        if way not in WAYS:
+        if not isinstance(way, str) or way not in WAYS:
             raise RecipeError(f"no way {str(way)[:80]!r} to render. There are: {', '.join(WAYS)}")
         steps = _number(document, "steps", 1, MOST_STEPS)
         seed = _number(document, "seed", 0, 2**32 - 1)

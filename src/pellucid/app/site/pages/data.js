@@ -36,6 +36,7 @@
   };
 
   const place = (atlas, layer) => `${atlas}/${P.book.atlases[atlas].layers.findIndex((one) => one.name === layer)}`;
+  const small = (atlas, layer) => P.book.atlases[atlas].layers.find((one) => one.name === layer)?.small; // pictures are tiles
   const shard = (unit) => Math.floor(unit / P.book.shard_units);
 
   P.data = {
@@ -54,7 +55,7 @@
     alike: async (atlas, layer, unit) =>
       (P.isStatic ? (await P.data.unit(atlas, layer, unit)).alike : ask(`${place(atlas, layer)}/alike/${unit}`)),
     thumb: (atlas, layer, unit) => P.isStatic
-      ? `${root}thumbs/${place(atlas, layer)}/${shard(unit)}/${unit}`
+      ? `${root}${small(atlas, layer) ? "pictures" : "thumbs"}/${place(atlas, layer)}/${shard(unit)}/${unit}.webp`
       : `${root}thumb/${place(atlas, layer)}/${unit}?${P.book.token}`,
     /* The token is of this start of the viewer: what a browser kept of another atlas is not shown for this one. */
     picture: (name) => (P.isStatic ? `${root}${name}` : `${root}${name}?${P.book.token}`),

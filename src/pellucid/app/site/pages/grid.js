@@ -14,7 +14,7 @@
 
     const measure = () => {
       const gap = size < 90 ? 8 : 12;
-      columns = Math.max(2, Math.floor((box.clientWidth + gap) / (size * shape + gap)));
+      columns = Math.max(shape > 1 ? 1 : 2, Math.floor((box.clientWidth + gap) / (size * shape + gap) + 0.35)); // rather one more than huge ones
       cell = (box.clientWidth + gap) / columns;
       row = (cell - gap) / shape + CAPTION;
       box.style.height = `${Math.ceil(total / columns) * row}px`;

@@ -36,7 +36,11 @@
     try {
       const drawn = P.views[wanted.view](place, wanted);
       if (drawn) await Promise.race([drawn, new Promise((resolve) => { setTimeout(resolve, 150); })]);
-      if (own === turn) { view.replaceChildren(place); view.setAttribute("aria-busy", "true"); }
+      if (own === turn) {
+        if (!place.hasChildNodes()) place.append(h("p", { class: "quiet" }, "Looking …"));
+        view.replaceChildren(place);
+        view.setAttribute("aria-busy", "true");
+      }
       await drawn;
     } catch (error) {
       P.fill(place, h("h1", {}, "This cannot be shown"), h("p", { class: "fault" }, error.message));
