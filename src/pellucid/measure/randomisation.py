@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 from torch import nn
 
@@ -22,7 +24,8 @@ def reinitialised(model: Model, seed: int = 0) -> Model:
     @torch.no_grad()
     def fill(module: nn.Module) -> None:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            # Not the seed itself: trained networks often started from a small one, and would be met again.
+            torch.manual_seed(int.from_bytes(hashlib.sha256(f"reinitialised {seed}".encode()).digest()[:7], "little"))
             for part in module.modules():
                 reset = getattr(part, "reset_parameters", None)
                 if callable(reset):
