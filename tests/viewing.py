@@ -99,7 +99,7 @@ def put_table(folder: Path) -> None:
         "top_class": (["tabby" if at == 7 else f"class {at}" for at in range(len(targets))], "its best class"),
         "histogram": ([[9, 4, 1]] * len(targets), "how often it responds how strongly"),
         "edges": ([[0.0, 1.0, 2.0, 3.0]] * len(targets), "of the histogram"),
-        "nearest": ([[{"target": "mixed4a:0", "similarity": 0.9}, {"target": "gone:1", "similarity": 0.1}]] * len(targets),
+        "nearest": ([[{"target": "mixed4a:0", "similarity": 0.9}, {"target": "gone:1"}]] * len(targets),
                     "units that respond alike"),
         "examples": ([[{"image": webp(at), "activation": 1.5, "label": "tabby"}] for at in range(len(targets))],
                      "pictures that excite it most"),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from starlette.testclient import TestClient
+from fastapi.testclient import TestClient
 
 from pellucid.app.studio.server import make_app
 from viewing import Wanted, make_atlas, make_viewer, put_table, webp

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 from fastapi import Body, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from pellucid.app.site import contents
 from pellucid.app.site.addresses import Routes
@@ -100,8 +99,8 @@ def make_app(viewer: Viewer, hosts: tuple[str, ...], *, any_address: bool = Fals
 
 
 def _errors(app: FastAPI) -> None:
-    @app.exception_handler(StarletteHTTPException)
-    async def missing(_: Request, error: StarletteHTTPException) -> Response:
+    @app.exception_handler(HTTPException)
+    async def missing(_: Request, error: HTTPException) -> Response:
         return JSONResponse({"error": str(error.detail)}, error.status_code, headers=_NEVER)
 
     @app.exception_handler(RequestValidationError)
