@@ -45,6 +45,14 @@ class Leaf(ABC):
         """The same score read before the nonlinearity that ends its layer; itself where that means nothing."""
         return self
 
+    @property
+    def can_rest(self) -> bool:
+        """Whether the score rewards what a layer says already, so that a flat picture may be an optimum to get out of.
+
+        A flat picture that is a channel's best is its answer, and stays.
+        """
+        return False
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -61,6 +69,11 @@ class Objective:
     def taps(self) -> tuple[Tap, ...]:
         """What the objective reads."""
         return tuple(dict.fromkeys(tap for _, leaf in self.read_terms() for tap in leaf.taps))
+
+    @property
+    def can_rest(self) -> bool:
+        """Whether every term rewards what its layer says already (see `Leaf.can_rest`)."""
+        return bool(self.terms) and all(weight > 0 and leaf.can_rest for weight, leaf in self.terms)
 
     @property
     def hash(self) -> str:
