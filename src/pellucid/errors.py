@@ -12,11 +12,13 @@ from contextlib import contextmanager
 import psutil
 
 __all__ = [
+    "AtlasError",
     "ImageError",
     "MissingExtra",
     "ModelError",
     "PellucidError",
     "RecipeError",
+    "TableError",
     "TargetError",
     "WeightsError",
     "did_you_mean",
@@ -46,6 +48,14 @@ class RecipeError(PellucidError, ValueError):
 
 class ImageError(PellucidError, ValueError):
     """A picture cannot be read, written or made at the size asked for."""
+
+
+class AtlasError(PellucidError, ValueError):
+    """An atlas cannot be read, written or gone on with, or does not hold what was asked for."""
+
+
+class TableError(PellucidError, ValueError):
+    """A table of units does not hold what it should, or cannot be read."""
 
 
 class OutOfMemory(ModelError):
