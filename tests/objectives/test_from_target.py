@@ -247,7 +247,7 @@ def test_photos_in_a_folder_are_what_the_distribution_is_matched_to(tmp_path: Pa
     by_hand = -(ranks - wanted[1]).square().mean(2).sum(1)
     torch.testing.assert_close(scores(f"match:act@{tmp_path / '1.png'}", LAST, images), by_hand)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TargetError, match="no pictures .* in the folder"):
+    with pytest.raises(TargetError, match=r"no pictures .* in the folder"):
         objective_of(Target.parse(f"match:act@{tmp_path / 'empty'}"), LAST)
     with pytest.raises(ImageError, match="no file"):
         objective_of(Target.parse("match:act@nowhere"), LAST)

@@ -39,8 +39,9 @@ class Term:
 
     `channels` is a channel number, an inclusive range `(3, 17)` or `"*"` for a unit, None for every other kind.
     `name` is the class of a logit or (log-)probability (digits mean the class index), the file of a direction or photo,
-    or the probe. `score` is one of `SCORES` for a unit, `level=3.5` for a level that it is driven to, or "" for the mean
-    over positions. `negative` minimises, before the nonlinearity where there is one; a negative `weight` means the same and is stored so.
+    or the probe. `score` is one of `SCORES` for a unit, `level=3.5` for a level that it is driven to, or "" for the
+    mean over positions. `negative` minimises, before the nonlinearity where there is one; a negative `weight` means the
+    same and is stored so.
 
     Raises:
         TargetError: the parts do not make a target, e.g. a unit without a channel.

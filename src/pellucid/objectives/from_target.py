@@ -21,8 +21,8 @@ from pellucid.models.model import Model
 from pellucid.models.targets import Target, Term
 from pellucid.models.value_range import in_range
 from pellucid.objectives.classes import log_probability, logit, probability
-from pellucid.objectives.masks import read_mask
 from pellucid.objectives.distributions import distribution_match, sorted_average
+from pellucid.objectives.masks import read_mask
 from pellucid.objectives.metrics import Metric, level, metric
 from pellucid.objectives.objective import Objective
 from pellucid.objectives.photos import caricature, inversion

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pellucid.errors import TargetError
 from pellucid.models.taps import Activations, Tap
+from pellucid.objectives.frozen import FrozenTensor
 
 __all__ = ["Custom", "Leaf", "Objective", "PerImage", "per_image"]
 
@@ -44,6 +45,14 @@ class Leaf(ABC):
     def before_rectifier(self) -> Leaf:
         """The same score read before the nonlinearity that ends its layer; itself where that means nothing."""
         return self
+
+    @property
+    def photos(self) -> tuple[FrozenTensor, ...]:
+        """Pictures [c, h, w], in the network's range, that this compares an image with.
+
+        Where images are transformed, they are to be shown beside it through the same transforms.
+        """
+        return ()
 
     @property
     def can_rest(self) -> bool:
@@ -198,6 +207,11 @@ class Product(Leaf):
     def taps(self) -> tuple[Tap, ...]:
         """What both read."""
         return tuple(dict.fromkeys(self.first.taps + self.second.taps))
+
+    @property
+    def photos(self) -> tuple[FrozenTensor, ...]:
+        """Those of both."""
+        return tuple(photo for one in (self.first, self.second) for _, leaf in one.terms for photo in leaf.photos)
 
     @property
     def family(self) -> Hashable:
