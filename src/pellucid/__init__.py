@@ -79,7 +79,12 @@ __all__ = [
 ]
 
 
+_ROOMS = ("inverse",)  # whose functions are called by the room's name: pl.inverse.invert
+
+
 def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        return importlib.import_module(f"pellucid.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'pellucid' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
