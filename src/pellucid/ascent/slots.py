@@ -24,6 +24,7 @@ from pellucid.ascent.plan import Resolved
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import State, Status
 from pellucid.ascent.rescue import CONTRAST, Rescue, rests
+from pellucid.ascent.schedule import is_on_plateau, rate_at
 from pellucid.ascent.scoring import Sight
 from pellucid.ascent.stationarity import residuals
 from pellucid.draws import Draws
@@ -33,7 +34,7 @@ from pellucid.models.model import Model
 from pellucid.models.taps import Tap
 from pellucid.transforms.conditioning import blur_images
 
-__all__ = ["Slots", "is_on_plateau"]
+__all__ = ["Slots"]
 
 _MOST_DOUBLINGS = 12  # of a start without contrast: from a spread of 0.01 five or six are enough
 
@@ -281,7 +282,7 @@ class Slots:
         if not moving:
             return
         done = {row: slot.step / self.recipe.steps for row in moving if (slot := self.slots[row]) is not None}
-        self.optimizer.step(gradients, {row: _rate(self.recipe, share) for row, share in done.items()})
+        self.optimizer.step(gradients, {row: rate_at(self.recipe, share) for row, share in done.items()})
         self.image.project()
         if self.recipe.blur is not None:
             first, last = self.recipe.blur
@@ -303,17 +304,3 @@ class Slots:
             slot.history, recipe.plateau, recipe.plateau_gain
         ):
             slot.ended = "converged"
-
-
-def _rate(recipe: Recipe, done: float) -> float:
-    """The learning rate when a share of the steps is done."""
-    factor = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[recipe.schedule]
-    return recipe.final_rate + (recipe.rate - recipe.final_rate) * factor
-
-
-def is_on_plateau(history: Sequence[float], span: int, gain: float) -> bool:
-    """Whether the last `span` scores are hardly better, on average, than those before them (relative `gain`)."""
-    if not span or len(history) < 2 * span:
-        return False
-    now, before = (sum(part) / span for part in (history[-span:], history[-2 * span : -span]))
-    return now - before <= gain * abs(before)
