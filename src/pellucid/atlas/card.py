@@ -52,6 +52,7 @@ class LayerCard:
     units: int
     prefix_tokens: int = 0
     grid: tuple[int, int] | None = None
+    has_weights: bool = True
 
 
 @dataclass(frozen=True)
