@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pellucid.errors import ModelError, TargetError, did_you_mean, is_out_of_memory, within_memory
+from pellucid.errors import ModelError, PellucidError, TargetError, did_you_mean, is_out_of_memory, within_memory
 from pellucid.models.class_names import class_index
 from pellucid.models.folding import fold_batch_norms
 from pellucid.models.layers import OUTPUT, Axes, Layer, check_axes, layers_of_calls
 from pellucid.models.private_copy import Layout, cast_copy, hash_of_weights, private_copy
 from pellucid.models.results import OutputChoice, output_of
-from pellucid.models.taps import Activations, Tap, copy_without_taps, record_calls, tapped_forward
-from pellucid.models.value_range import in_range
+from pellucid.models.taps import Activations, Edit, Tap, copy_without_taps, record_calls, tapped_forward
+from pellucid.models.value_range import in_range, numbers_of_channels
 
 __all__ = ["Model", "Precision"]
 
@@ -73,9 +73,8 @@ class Model:
         if not isinstance(module, nn.Module):
             raise ModelError(f"pl.Model takes a torch.nn.Module, not {type(module).__name__}")
         self.name = name or type(module).__name__
-        height, width = (size, size) if isinstance(size, int) else size
-        self.size = (int(height), int(width))
-        self.mean, self.std = _numbers("mean", mean), _numbers("std", std)
+        self.size = (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
+        self.mean, self.std = numbers_of_channels("mean", mean), numbers_of_channels("std", std)
         self.channels = channels or (len(self.mean) if self.mean else 3)
         self.value_range = (float(value_range[0]), float(value_range[1]))
         self.classes = tuple(classes) if classes is not None else None
@@ -130,28 +129,20 @@ class Model:
         """
         if precision not in _DTYPES:
             raise ModelError(f"no precision {precision!r}. There are: {', '.join(_DTYPES)}.")
-        other = copy.copy(self)
-        other._module = cast_copy(self._module, device, _DTYPES[precision], layout)
-        other.precision, other.layout = precision, layout
-        other._layers_at = dict(self._layers_at)
-        other.__dict__["weights_hash"] = self.weights_hash  # the identity of a network is that of its original weights
-        other._refresh()
-        return other
+        module = cast_copy(self._module, device, _DTYPES[precision], layout)
+        return self._with(module, precision=precision, layout=layout)
 
     def folded(self, kept: Iterable[str] = ()) -> Model:
         """The same network with `num_folded` batch norms folded into the convolutions before them, where it is exact.
 
         Such a convolution then gives what its batch norm did: name those that are to be tapped in `kept`.
         """
-        other = copy.copy(self)
-        other._module = copy_without_taps(self._module)
-        other._layers_at = {self.size: self.layers}
-        other._refresh()
+        _ = self.layers  # found before anything is folded
+        other = self._with(copy_without_taps(self._module))
         probe = torch.zeros(1, self.channels, *self.size, device=self.device, dtype=self._scale.dtype)
-        names = {name.partition("#")[0] for name in kept}
         with torch.no_grad():
+            names = {name.partition("#")[0] for name in kept}
             other.num_folded = fold_batch_norms(other._module, lambda: other._run(probe), names)
-        other.__dict__["weights_hash"] = self.weights_hash
         other._refresh()
         return other
 
@@ -163,10 +154,19 @@ class Model:
         """
         module = copy_without_taps(self._module)
         fill(module)
+        other = self._with(private_copy(module, self.name), _layers_at={})
+        del other.__dict__["weights_hash"]
+        return other
+
+    def twin(self) -> Model:
+        """The same network with modules of its own and the same parameters: to run beside this one in a thread."""
+        return self._with(copy_without_taps(self._module, sharing_parameters=True))
+
+    def _with(self, module: nn.Module, **known: object) -> Model:
+        """The same contract and knowledge, around another private module that holds the same network."""
+        _ = self.weights_hash  # the identity of a network is that of its original weights
         other = copy.copy(self)
-        other._module = private_copy(module, self.name)
-        other._layers_at = {}
-        other.__dict__.pop("weights_hash", None)
+        other.__dict__.update({"_layers_at": dict(self._layers_at), **known, "_module": module})
         other._refresh()
         return other
 
@@ -244,17 +244,22 @@ class Model:
     def __call__(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b ..."]:
         return self.forward(images)
 
-    def tap(self, images: Float[Tensor, "b c h w"], taps: Iterable[Tap | str]) -> Activations:
+    def tap(
+        self, images: Float[Tensor, "b c h w"], taps: Iterable[Tap | str], *, edits: Mapping[str, Edit] | None = None
+    ) -> Activations:
         """Run as far as the last of `taps` and return what they saw; differentiable with respect to the images.
+
+        `edits`, layer -> function, replace what a layer says on the way: to ablate a unit, or to take a gradient there.
 
         Raises:
             TargetError: an unknown layer, or one that this forward did not reach.
         """
         wanted = [Tap(tap) if isinstance(tap, str) else tap for tap in taps]
         size = (images.shape[-2], images.shape[-1])
-        for tap in wanted:
-            self.layer(tap.layer, size)
-        return tapped_forward(lambda: self._run(images), self._modules_by_name, wanted, self.layers_at(size), images)
+        for name in (*(tap.layer for tap in wanted), *(edits or ())):
+            self.layer(name, size)
+        run, layers = (lambda: self._run(images)), self.layers_at(size)
+        return tapped_forward(run, self._modules_by_name, wanted, layers, images, edits)
 
     def class_index(self, name: str) -> int:
         """The output that a class name or index stands for.
@@ -277,7 +282,7 @@ class Model:
                 normalised = torch.addcmul(self._shift, images.to(self._scale), self._scale)
                 result = self._forward(self._module, normalised) if self._forward else self._module(normalised)
         except _CANNOT_RUN as error:
-            if is_out_of_memory(error):
+            if is_out_of_memory(error) or isinstance(error, PellucidError):
                 raise  # not the network's fault: the ascent goes on with fewer images at once
             h, w = images.shape[-2:]
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -291,10 +296,3 @@ class Model:
         if self.precision in ("float32", "float64"):
             return nullcontext()
         return torch.autocast(self.device.type, _DTYPES[self.precision])
-
-
-def _numbers(label: str, values: Any) -> tuple[float, ...]:
-    try:
-        return tuple(float(value) for value in values) if values is not None else ()
-    except (TypeError, ValueError):
-        raise ModelError(f"{label} is one number for each channel, as (0.5, 0.5, 0.5), and not {values!r}") from None
