@@ -120,7 +120,7 @@ def test_a_bad_unit_spares_the_others(tmp_path: Path) -> None:
     failed = Atlas.open(tmp_path).picture("relu:4")
     assert failed is not None
     assert "too much blue" in (failed.error or "")
-    assert report.bad.keys() == {("relu:1", "picture"), ("relu:3", "picture"), ("relu:4", "picture")}
+    assert {one.target for one in report.bad} == {"relu:1", "relu:3", "relu:4"}
 
 
 def test_a_network_that_always_raises_ends_the_sweep(tmp_path: Path) -> None:

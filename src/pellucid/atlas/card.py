@@ -84,9 +84,9 @@ class Card:
         return sum(map(len, self.units.values()))
 
     @property
-    def pictures_per_unit(self) -> int:
-        """Of all views."""
-        return 1 + self.negative + self.diverse
+    def num_pictures(self) -> int:
+        """How many pictures are to be in the atlas, of all views."""
+        return self.num_units * (1 + self.negative + self.diverse)
 
     def refuse_to_mix(self, other: Card, where: str) -> None:
         """See that pictures of another card may lie beside those of this one, which is at `where`.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -92,13 +92,21 @@ def _chosen(found: Mapping[str, Layer], patterns: str | Sequence[str] | None, mo
         return [one for one in shown if not any(other.name.startswith(f"{one.name}.") for other in shown)]
     wanted = [patterns] if isinstance(patterns, str) else list(patterns)
     wanted = [part.strip() for text in wanted for part in text.split(",") if part.strip()]
+    fits = {pattern: _pattern(pattern) for pattern in wanted}
     for pattern in wanted:
-        if not any(fnmatch.fnmatchcase(name, pattern) for name in found):
+        if not any(fits[pattern].fullmatch(name) for name in found):
             hint = did_you_mean(pattern, found)
             raise TargetError(f"no layer of {model.name} fits {pattern!r}.{hint} (pellucid layers {model.name} --all)")
     if not wanted:
         raise TargetError("no layer was given: leave the layers out for all blocks, or name some, such as 'mixed4*'")
-    return [layer for name, layer in found.items() if any(fnmatch.fnmatchcase(name, one) for one in wanted)]
+    return [layer for name, layer in found.items() if any(one.fullmatch(name) for one in fits.values())]
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """As in a shell, with dots for slashes: `*` and `?` stay within a part of a name, `**` crosses its dots."""
+    words = {"**": ".*", "*": r"[^.]*", "?": r"[^.]"}
+    parts = re.split(r"(\*\*|\*|\?)", text)
+    return re.compile("".join(words.get(part) or re.escape(part) for part in parts))
 
 
 def _units(layers: Sequence[Layer], units: str | Sequence[int] | None) -> dict[str, tuple[int, ...]]:

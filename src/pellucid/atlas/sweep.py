@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class SweepReport:
     Attributes:
         url: where the atlas is. rendered: how many pictures were made, by how they ended. before: how many were there.
         repaired: damaged shards, which were taken away and rendered again. left: pictures that are still missing.
-        bad: (target, view) -> what is wrong, of pictures made now that do not show their unit.
+        bad: pictures made now that do not show their unit.
     """
 
     url: str
@@ -59,7 +59,7 @@ class SweepReport:
     left: int
     seconds: float
     interrupted: bool
-    bad: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    bad: tuple[Picture, ...] = ()
 
 
 def sweep(
@@ -126,12 +126,15 @@ class Sweep:
         callback: Callable[[SweepProgress], bool | None] | None = None,
         *,
         retry_failed: bool = False,
+        stock: Stock | None = None,
         lease_seconds: float | None = None,
     ) -> None:
+        """`stock` is what was seen there before, if it was."""
+        self._stock = stock
         self.place, self.card, self.callback, self.retry_failed = place, card, callback, retry_failed
         self.lease = Lease(place) if lease_seconds is None else Lease(place, seconds=lease_seconds)
         self.rendered: Counter[str] = Counter()
-        self.bad: dict[tuple[str, str], str] = {}
+        self.bad: list[Picture] = []
         self.present: set[Key] = set()
         self.repaired: dict[str, str] = {}
         self._began = time.perf_counter()
@@ -162,7 +165,7 @@ class Sweep:
             left=left,
             seconds=time.perf_counter() - self._began,
             interrupted=self.interrupted,
-            bad=self.bad,
+            bad=tuple(self.bad),
         )
 
     def _begin(self) -> None:
@@ -172,13 +175,13 @@ class Sweep:
             there.refuse_to_mix(self.card, self.place.url)
             self.card = there.joined(self.card)
         self.place.remove_unfinished(FOLDER)
-        stock = take_stock(self.place)
+        stock = take_stock(self.place, self._stock)
         for name in stock.damaged:
             self.place.remove(name)
         self.repaired = stock.damaged
         if self.card != there:
             self.place.write(CARD, self.card.to_bytes())
-        self.present = _present(stock, self.retry_failed)
+        self.present = stock.keys(retry_failed=self.retry_failed)
         self.num_images = self._missing()
         self._total = self.num_images * self.card.recipe.total_steps
 
@@ -226,7 +229,7 @@ class Sweep:
             self.rendered[one.status] += 1
             self.present.add(one.key)
             if not one.is_good:
-                self.bad[one.target, one.view] = one.error or one.status
+                self.bad.append(replace(one, image=None))
 
     def shows(self, chunk: Chunk, steps: int) -> bool:
         """Tell whoever listens how far it is; True when they stop it."""
@@ -247,7 +250,3 @@ class Sweep:
             if len(names) > 1:
                 self.lease.check()
                 settle(self.place, names)
-
-
-def _present(stock: Stock, retry_failed: bool) -> set[Key]:
-    return {key for key, (_, status) in stock.present.items() if not (retry_failed and status == "failed")}
