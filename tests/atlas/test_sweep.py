@@ -13,7 +13,7 @@ import pellucid as pl
 from atlas_networks import QUICK, SIZE, Bad, Tiny, tiny
 from pellucid.atlas.shards import Key
 from pellucid.atlas.store import Atlas
-from pellucid.atlas.sweep import SweepProgress, sweep
+from pellucid.atlas.sweeping import SweepProgress, sweep
 from pellucid.errors import AtlasError, RecipeError, TargetError
 
 

@@ -152,7 +152,7 @@ def merge(
     output: Into,
 ) -> None:
     """Put partial atlases of the same network and recipe together into one, new or there already."""
-    from pellucid.atlas.merge import merge as merged
+    from pellucid.atlas.merging import merge as merged
     from pellucid.atlas.store import Atlas
 
     added = merged(folders, output)

@@ -14,7 +14,7 @@ from pellucid.atlas.card import Card, read_card
 from pellucid.atlas.estimate import Estimate, estimate
 from pellucid.atlas.place import Place
 from pellucid.atlas.stock import take_stock
-from pellucid.atlas.sweep import Sweep, SweepProgress, SweepReport
+from pellucid.atlas.sweeping import Sweep, SweepProgress, SweepReport
 from pellucid.models.model import Model
 
 __all__ = ["carry_out"]
