@@ -81,7 +81,7 @@ __all__ = [
 ]
 
 
-_ROOMS = ("atlas",)  # whose functions are called by the room's name: pl.atlas.sweep
+_ROOMS = ("atlas", "inverse")  # whose functions are called by the room's name: pl.inverse.invert
 
 
 def __getattr__(name: str) -> object:

@@ -86,7 +86,12 @@ class Card:
     @property
     def num_pictures(self) -> int:
         """How many pictures are to be in the atlas, of all views."""
-        return self.num_units * (1 + self.negative + self.diverse)
+        return self.num_units * self.pictures_per_unit
+
+    @property
+    def pictures_per_unit(self) -> int:
+        """Of all views."""
+        return 1 + self.negative + self.diverse
 
     def refuse_to_mix(self, other: Card, where: str) -> None:
         """See that pictures of another card may lie beside those of this one, which is at `where`.
