@@ -23,7 +23,7 @@ from pellucid.ascent.parameter_noise import View, mean_view, shifts
 from pellucid.ascent.plan import Resolved
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import State, Status
-from pellucid.ascent.rescue import Rescue
+from pellucid.ascent.rescue import CONTRAST, Rescue, rests
 from pellucid.ascent.scoring import Sight
 from pellucid.ascent.stationarity import residuals
 from pellucid.draws import Draws
@@ -34,6 +34,8 @@ from pellucid.models.taps import Tap
 from pellucid.transforms.conditioning import blur_images
 
 __all__ = ["Slots", "is_on_plateau"]
+
+_MOST_DOUBLINGS = 12  # of a start without contrast: from a spread of 0.01 five or six are enough
 
 
 class Slots:
@@ -200,8 +202,18 @@ class Slots:
                 self.image.set_rows([row], slot.job.start[None].to(self.parameters[0]))
             for parameter in self.parameters if slot.restarts else ():
                 parameter[row] *= 2.0**slot.restarts
+            if slot.rescue.has_rested:
+                self._raise_contrast(row)
         self.optimizer.reset_rows(rows)
         self._is_stale = True
+
+    def _raise_contrast(self, row: int) -> None:
+        """Double what is optimised until the picture has the contrast of a photo, as far as that helps."""
+        for _ in range(_MOST_DOUBLINGS):
+            if self.image()[row].std() >= CONTRAST:
+                return
+            for parameter in self.parameters:
+                parameter[row] *= 2
 
     def _start_afresh(self, rows: list[int], slots: list[Slot], draws: Draws) -> None:
         """From noise, where there is nothing else to start from. A group that shares parameters starts whole."""
@@ -247,12 +259,22 @@ class Slots:
         self._update(moving, gradients)
         for row in moving:
             self._advance(row, scores[row])
+            if self._rests(row):
+                restarting.append(row)
         for row in restarting:
             slot = self.slots[row]
             assert slot is not None
             slot.restarts, slot.step, slot.history = slot.restarts + 1, 0, []
         if restarting:
             self._start(restarting)
+
+    def _rests(self, row: int) -> bool:
+        """Whether an image that began as faint noise has not got away from it and is to start again."""
+        slot = self.slots[row]
+        assert slot is not None
+        from_noise = slot.job.start is None and slot.job.parameters is None
+        can_rest = from_noise and slot.ended is None and slot.job.objective.can_rest
+        return can_rest and rests(slot.history, self.recipe.steps) and slot.rescue.saw_rest()
 
     @torch.no_grad()
     def _update(self, moving: list[int], gradients: Sequence[Tensor]) -> None:
