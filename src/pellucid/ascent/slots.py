@@ -23,7 +23,7 @@ from pellucid.ascent.parameter_noise import View, mean_view, shifts
 from pellucid.ascent.plan import Resolved
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import State, Status
-from pellucid.ascent.rescue import CONTRAST, Rescue, rests
+from pellucid.ascent.rescue import Rescue, raise_contrast, rests
 from pellucid.ascent.schedule import is_on_plateau, rate_at
 from pellucid.ascent.scoring import Sight
 from pellucid.ascent.stationarity import residuals
@@ -35,8 +35,6 @@ from pellucid.models.taps import Tap
 from pellucid.transforms.conditioning import blur_images
 
 __all__ = ["Slots"]
-
-_MOST_DOUBLINGS = 12  # of a start without contrast: from a spread of 0.01 five or six are enough
 
 
 class Slots:
@@ -204,17 +202,9 @@ class Slots:
             for parameter in self.parameters if slot.restarts else ():
                 parameter[row] *= 2.0**slot.restarts
             if slot.rescue.has_rested:
-                self._raise_contrast(row)
+                raise_contrast(self.image, row)
         self.optimizer.reset_rows(rows)
         self._is_stale = True
-
-    def _raise_contrast(self, row: int) -> None:
-        """Double what is optimised until the picture has the contrast of a photo, as far as that helps."""
-        for _ in range(_MOST_DOUBLINGS):
-            if self.image()[row].std() >= CONTRAST:
-                return
-            for parameter in self.parameters:
-                parameter[row] *= 2
 
     def _start_afresh(self, rows: list[int], slots: list[Slot], draws: Draws) -> None:
         """From noise, where there is nothing else to start from. A group that shares parameters starts whole."""
