@@ -73,7 +73,12 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
     }
     folder = tmp_path_factory.mktemp("reader")
     with Image.open(Path(skimage.data.__file__).parent / "coffee.png") as photo:
-        photo.resize((240, 160)).save(folder / "photo.jpg")
+        small = photo.resize((240, 160))
+    small.save(folder / "photo.jpg")
+    for number, kind in enumerate(("cups", "noise", "cups", "noise")):
+        (folder / "photos" / kind).mkdir(parents=True, exist_ok=True)
+        shown = small if kind == "cups" else Image.effect_noise((80, 80), 60)
+        shown.rotate(5 * number).save(folder / "photos" / kind / f"{number}.png")
     return folder, env
 
 
@@ -99,7 +104,7 @@ def test_commands_run_as_printed(command: str, reader: tuple[Path, dict[str, str
     assert run(words, reader) or "-o" in words
     if "-o" in words:
         output = folder / words[words.index("-o") + 1]
-        assert any(output.glob("*.png")) if output.is_dir() else output.stat().st_size > 1000
+        assert any(output.iterdir()) if output.is_dir() else output.stat().st_size > 1000
 
 
 @pytest.mark.parametrize("command", [line for line in commands() + commands(CONTRIBUTING) if line.startswith("make ")])

@@ -22,7 +22,16 @@ from pellucid.models.gradients import NonlinearityRecord
 from pellucid.models.layers import OUTPUT, Layer, call_name, normalise_axes
 from pellucid.models.results import first_tensor, with_first_tensor
 
-__all__ = ["OUTPUT", "Activations", "Edit", "Tap", "copy_without_taps", "record_calls", "tapped_forward"]
+__all__ = [
+    "OUTPUT",
+    "Activations",
+    "Edit",
+    "Tap",
+    "copy_without_taps",
+    "record_calls",
+    "tapped_forward",
+    "watched_forward",
+]
 
 Edit = Callable[[Tensor], Tensor]
 """What a layer's activations, `[b, c, h, w]`, `[b, n, c]` or `[b, c]`, are replaced by in a forward: the same shape."""
@@ -163,6 +172,18 @@ class _Listener:
             self.values[tap] = normalise_axes(kept, self.layers[name].axes)
 
 
+class _Watcher(_Listener):
+    """Shows the requested calls of one forward to a function, and keeps none."""
+
+    def __init__(self, names: Iterable[str], layers: Mapping[str, Layer], see: Callable[[Layer, Tensor], None]) -> None:
+        super().__init__([Tap(name) for name in names], layers, {})
+        self._see = see
+
+    def take(self, name: str, value: Tensor) -> None:
+        self.missing.discard(name)
+        self._see(self.layers[name], value)
+
+
 def tapped_forward(
     run: Callable[[], Tensor],
     modules: Mapping[str, nn.Module],
@@ -180,13 +201,36 @@ def tapped_forward(
     """
     taps = tuple(dict.fromkeys(taps))
     listener = _Listener(taps, layers, edits or {})
+    _listened(listener, run, modules, image)
+    return Activations(listener.values, layers, image)
+
+
+def watched_forward(
+    run: Callable[[], Tensor],
+    modules: Mapping[str, nn.Module],
+    names: Iterable[str],
+    layers: Mapping[str, Layer],
+    see: Callable[[Layer, Tensor], None],
+) -> None:
+    """Run a forward and show what layers return to `see`, as it is, the moment it is there; nothing is kept or copied.
+
+    Raises:
+        TargetError: a layer that the forward did not reach this time.
+    """
+    _listened(_Watcher(names, layers, see), run, modules, None)
+
+
+def _listened(
+    listener: _Listener, run: Callable[[], Tensor], modules: Mapping[str, nn.Module], without: Tensor | None
+) -> None:
+    """Run a forward with a listener's hooks; `without` any wish, it stands for the output."""
     with ExitStack() as stack:
         for module_name in {name.partition("#")[0] for name in listener.wanted if name != OUTPUT}:
             stack.enter_context(_hooked(modules[module_name], listener.hook(module_name)))
         if listener.record is not None:
             stack.enter_context(listener.record)
         try:
-            output = run() if listener.wanted else image
+            output = run() if listener.wanted else without
         except _Cut:
             output = None
     if output is not None and OUTPUT in listener.missing:
@@ -194,7 +238,6 @@ def tapped_forward(
     if listener.missing:
         missing = sorted(listener.missing)[0]
         raise TargetError(f"layer {missing!r} was not reached by this forward, but by the one that listed the layers")
-    return Activations(listener.values, layers, image)
 
 
 def record_calls(run: Callable[[], Any], modules: Mapping[str, nn.Module]) -> list[tuple[str, nn.Module, torch.Size]]:
