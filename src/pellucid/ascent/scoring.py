@@ -17,7 +17,7 @@ from pellucid.ascent.jobs import Slot
 from pellucid.ascent.plan import Resolved
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.stopwatch import Stopwatch
-from pellucid.ascent.trial import prepared
+from pellucid.ascent.working import Candidate, prepared
 from pellucid.draws import Draws
 from pellucid.images.alpha import over, random_backgrounds
 from pellucid.models.gradients import IdentityReLU, RedirectedReLU
@@ -61,8 +61,11 @@ class Sight:
         self._as_it_is = [not (low == 0 and high == 1) and math.isfinite(high - low) for low, high in ranges]
         device = torch.device(resolved.device)
         exact: Precision = "float64" if resolved.precision == "float64" else "float32"
-        self.model = prepared(model, resolved.candidate, taps, device)
-        self.exact_model = self.model if resolved.precision == exact else model.at(device=device, precision=exact)
+        # A network may keep things between its layers: beside other threads everyone runs modules of their own.
+        self.model = prepared(model, resolved.candidate, taps, device).twin()
+        self.exact_model = self.model
+        if resolved.precision != exact:
+            self.exact_model = prepared(model, Candidate(exact, "channels_last", False), taps, device).twin()
         self.transform = parse(recipe.transforms)
         self.watch = Stopwatch(device)
         self._slots: Sequence[Slot | None] = ()
