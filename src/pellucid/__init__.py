@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pellucid import explain, survey
     from pellucid.ascent.accentuate import accentuate
     from pellucid.ascent.dream import dream
     from pellucid.ascent.dream_recipe import DreamRecipe
@@ -55,6 +56,9 @@ _HOMES = {
     "video_steps": "pellucid.ascent.snapshots",
 }
 
+_ROOMS = ("explain", "survey")
+"""Rooms with a front door of their own: `pl.survey.survey`, `pl.explain.explain`."""
+
 __all__ = [
     "Dream",
     "DreamRecipe",
@@ -70,16 +74,20 @@ __all__ = [
     "__version__",
     "accentuate",
     "dream",
+    "explain",
     "interpolate",
     "load",
     "plan",
     "render",
     "stream",
+    "survey",
     "video_steps",
 ]
 
 
 def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        return importlib.import_module(f"pellucid.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'pellucid' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

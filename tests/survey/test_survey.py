@@ -19,8 +19,8 @@ from torch import nn
 import pellucid as pl
 from pellucid.errors import DatasetError, RecipeError, TableError, TargetError
 from pellucid.survey.result import Survey
-from pellucid.survey.survey import survey
-from survey.pictures import SIZE, Spots, red_reader, spot, write_spots
+from pellucid.survey.streaming import survey
+from spots import SIZE, Spots, red_reader, spot, write_spots
 
 COUNT = 40
 
@@ -151,8 +151,8 @@ def test_a_killed_pass_goes_on_and_ends_the_same(found: Survey, tmp_path: Path) 
     """`kill -9` in the middle, as a full stop of the machine would be."""
     script = (
         "import sys, time; sys.path.insert(0, sys.argv[1])\n"
-        "from survey.pictures import Spots, red_reader\n"
-        "from pellucid.survey.survey import survey\n"
+        "from spots import Spots, red_reader\n"
+        "from pellucid.survey.streaming import survey\n"
         "survey(red_reader(), Spots(40), sys.argv[2], k=3, batch=7, precision='float32', checkpoint_seconds=0,\n"
         "       callback=lambda done, total: time.sleep(60) if done >= 21 else None)\n"
     )

@@ -93,9 +93,8 @@ class SurveyFolder:
         mine, theirs = asdict(self.settings), asdict(other)
         if different := [name for name in mine if mine[name] != theirs[name]]:
             name = different[0]
-            raise TableError(
-                f"'{self.path}' holds a survey with another {name} ({theirs[name]}, now {mine[name]}): take another folder"
-            )
+            change = f"another {name} ({theirs[name]}, now {mine[name]})"
+            raise TableError(f"'{self.path}' holds a survey with {change}: take another folder")
 
     @property
     def seconds_since_saved(self) -> float:

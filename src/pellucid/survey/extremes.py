@@ -1,4 +1,4 @@
-"""The k highest or lowest values of every unit over all pictures, with where they were, kept while pictures stream by."""
+"""The k highest or lowest values of every unit over all pictures, and where they were, while pictures stream by."""
 
 from __future__ import annotations
 

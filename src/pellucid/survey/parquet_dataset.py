@@ -26,7 +26,7 @@ _ROWS = 256  # read at once: some MB
 
 
 class ParquetDataset(Dataset):
-    """The rows of Parquet files, file after file: `image` holds encoded bytes, alone or as Hugging Face's {bytes, path}.
+    """The rows of Parquet files, file after file: `image` holds encoded bytes, or Hugging Face's {bytes, path}.
 
     A column `label` of whole numbers from 0 is optional. Names of classes are those given, or those that Hugging Face's
     `datasets` stored in the file.

@@ -91,7 +91,7 @@ def usual_batch(size: tuple[int, int]) -> int:
 
 
 def fast_enough_and_true(model: Model, layers: Sequence[str], images: Float[Tensor, "b c h w"]) -> Precision:
-    """bfloat16 where the device computes in it and these pictures' responses stay within 2 % of float32's; else that."""
+    """bfloat16 where the device computes in it and responses to these pictures stay within 2 % of float32."""
     if not len(images) or not _has_bfloat16(model.device):
         return "float32"
     exact, fast = (summarise(model.at(precision=p), images, layers) for p in ("float32", "bfloat16"))

@@ -1,4 +1,4 @@
-"""What a pass keeps of every unit's map on one picture: its mean, its peak before the rectifier, and the peak's place."""
+"""What a pass keeps of every unit's map on one picture: its mean, its peak before the rectifier, and where that is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CONCATENATE = {torch.cat, torch.concat, torch.concatenate}
 class Summary:
     """Of every unit (all layers side by side) on every picture of a batch, float32 [b, n].
 
-    `means` are the means over positions of what the layer returns. `peaks` are the highest values over positions, before
+    `means` are those over positions of what the layer returns. `peaks` are the highest values over positions, before
     the rectifier where one ends the layer, so that units that are off differ, too; a unit fires where its peak is above
     zero. `places` say where the peak is, as row * columns + column of the layer's map (the token grid's).
     """
@@ -45,7 +45,7 @@ class _Peaks:
     @classmethod
     def of(cls, value: Float[Tensor, "b h w n"]) -> _Peaks:
         """The highest values over positions. By rows first, then the column in the best row alone: two looks at few."""
-        b, h, w, n = value.shape
+        b, _, w, n = value.shape
         best, row = value.amax(2).max(1)
         line = value.gather(1, row[:, None, None, :].expand(b, 1, w, n))[:, 0]
         return cls(best.float(), (row * w + line.max(1).indices).int())
@@ -78,7 +78,7 @@ def summarise(model: Model, images: Float[Tensor, "b c h w"], layers: Sequence[s
 
 
 class _PeakRecord(TorchFunctionMode):
-    """Takes peaks where they are cheapest: of a rectifier's input, once for all layers that it or its result belongs to.
+    """Takes peaks where they are cheapest: of a rectifier's input, once for all layers that share it.
 
     A convolution, the rectifier behind it, the block that both stand in and a concatenation of such share them, and
     nothing of the network's tensors is held: they are known by weak references.
@@ -105,7 +105,7 @@ class _PeakRecord(TorchFunctionMode):
             parts = argument(call, 0, "tensors")
             if all(known := [self._peaks.of(part) for part in parts]):
                 self._peaks.keep(result, _Peaks.beside(cast("list[_Peaks]", known)))
-            if all((mean := self._means.of(part)) is not None for part in parts):
+            if all(self._means.of(part) is not None for part in parts):
                 self._means.keep(result, torch.cat([cast("Tensor", self._means.of(part)) for part in parts], 1))
         return result
 

@@ -1,4 +1,4 @@
-"""All that a pass over a dataset remembers: for every unit a fixed number of numbers, however many pictures there are."""
+"""All that a pass over a dataset remembers: of every unit a few numbers, however many pictures there are."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ DatasetArgument = Annotated[
     str,
     typer.Argument(
         metavar="DATASET",
-        help="A folder of pictures (class folders give labels), a .parquet file, or a pattern such as 'train-*.parquet'.",
+        help="A folder of pictures (class folders give labels), a .parquet file, or a pattern: 'train-*.parquet'.",
         show_default=False,
     ),
 ]
@@ -74,7 +74,7 @@ def command(
     with watched(quiet=as_json) as watch:
         watch.says(f"loading {model}")
         net = open_model(model, weights=weights, mean=mean, std=std, size=read_size(size), device=device)
-        from pellucid.survey.survey import survey
+        from pellucid.survey.streaming import survey
 
         watch.says("reading the dataset")
         with watch.stops_on_interrupt():

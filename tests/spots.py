@@ -1,4 +1,4 @@
-"""Pictures whose answers are known, and a network by hand that reads them, shared by the tests of this room."""
+"""Pictures whose answers are known, and a network by hand that reads them, shared by tests."""
 
 from __future__ import annotations
 
