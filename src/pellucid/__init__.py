@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pellucid import explain, survey
+    from pellucid import explain, inverse, survey
     from pellucid.ascent.accentuate import accentuate
     from pellucid.ascent.dream import dream
     from pellucid.ascent.dream_recipe import DreamRecipe
@@ -56,9 +56,6 @@ _HOMES = {
     "video_steps": "pellucid.ascent.snapshots",
 }
 
-_ROOMS = ("explain", "survey")
-"""Rooms with a front door of their own: `pl.survey.survey`, `pl.explain.explain`."""
-
 __all__ = [
     "Dream",
     "DreamRecipe",
@@ -76,6 +73,7 @@ __all__ = [
     "dream",
     "explain",
     "interpolate",
+    "inverse",
     "load",
     "plan",
     "render",
@@ -83,6 +81,9 @@ __all__ = [
     "survey",
     "video_steps",
 ]
+
+
+_ROOMS = ("explain", "inverse", "survey")  # whose functions are called by the room's name: pl.inverse.invert
 
 
 def __getattr__(name: str) -> object:

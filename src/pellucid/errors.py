@@ -15,6 +15,7 @@ __all__ = [
     "AtlasError",
     "DatasetError",
     "ImageError",
+    "InversionError",
     "MissingExtra",
     "ModelError",
     "PellucidError",
@@ -61,6 +62,10 @@ class DatasetError(PellucidError, ValueError):
 
 class TableError(PellucidError, ValueError):
     """A table of units does not hold what it should, or cannot be read."""
+
+
+class InversionError(PellucidError, ValueError):
+    """A picture cannot be taken back to an objective, or what is needed for it is not known."""
 
 
 class OutOfMemory(ModelError):

@@ -1,23 +1,32 @@
-"""Waking images that get no gradient.
+"""Waking images that get no gradient, or rest where they began.
 
 Behind a ReLU a unit that is off everywhere passes no gradient, and up to half of the deep units of a trained network
 are off on a noise start: their pictures would stay grey. An image without gradient climbs this ladder, a rung each
 time it is blocked again; only one that no rung wakes is dead. Neighbours in the batch are not touched.
+
+A whole layer is another case: its squares reward what the layer says of flat grey, and the ascent from faint noise may
+flatten the picture and stay. Such an image starts once more, with the contrast of a photo.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["LADDER", "PATIENCE", "Rescue"]
+__all__ = ["CONTRAST", "LADDER", "PATIENCE", "Rescue", "rests"]
 
 PATIENCE = 16  # steps in a row without any gradient until an image is dead, as Lucid's redirection lasts 16 steps
-Rung = Literal["redirected ReLU", "pre-activation", "another start"]
+Rung = Literal["redirected ReLU", "pre-activation", "another start", "a start with contrast"]
 
 # What each rung does, and for how long it stays on (steps).
 LADDER: tuple[Rung, ...] = ("redirected ReLU", "pre-activation", *(("another start",) * 4))
 DURATION = 16
+
+CONTRAST = 0.25
+"""The standard deviation of the values of a start with contrast, at least; of photos in [0, 1] it is about 0.27."""
+_FIRST, _LAST = 32, 8  # steps after which an image should have gained, and over how many of them scores are averaged
+_GAIN = 1.1  # times its first score; layers that rise have at least doubled theirs by then
 
 
 @dataclass
@@ -29,6 +38,7 @@ class Rescue:
     left: int = 0
     silent: int = 0
     climbs_alone: bool = True
+    has_rested: bool = False
 
     @property
     def redirects(self) -> bool:
@@ -43,6 +53,8 @@ class Rescue:
     @property
     def how(self) -> Rung | None:
         """The rung that the image stands on; None when it never needed one."""
+        if self.has_rested:
+            return "a start with contrast"
         return LADDER[self.rung] if self.rung >= 0 else None
 
     @property
@@ -70,3 +82,19 @@ class Rescue:
         self.rung += 1
         self.left = DURATION
         return LADDER[self.rung]
+
+    def saw_rest(self) -> bool:
+        """The image rests where it began: True the first time, when it is to start with contrast."""
+        first = self.enabled and not self.has_rested
+        self.has_rested = self.has_rested or first
+        return first
+
+
+def rests(history: Sequence[float], steps: int) -> bool:
+    """Whether after an eighth of its steps, 32 at least, an image scores about what it did at the first.
+
+    Asked once, after that step; for objectives that `can_rest` only.
+    """
+    if len(history) != max(_FIRST, steps // 8):
+        return False
+    return sum(history[-_LAST:]) / _LAST <= _GAIN * history[0]

@@ -5,7 +5,6 @@ The gradient is taken back part by part: each part's time can be told, and none 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,8 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pellucid.ascent.companions import Companions
 from pellucid.ascent.jobs import Slot
 from pellucid.ascent.plan import Resolved
+from pellucid.ascent.ranges import into_range, out_of_range
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.stopwatch import Stopwatch
 from pellucid.ascent.working import Candidate, prepared
@@ -57,8 +58,7 @@ class Sight:
     ) -> None:
         """`taps` are all that the jobs to come look at; `ranges` those of the pictures' channels."""
         self.recipe = recipe
-        # What is not in [0, 1] by itself, such as angles and depths, is meant as it is.
-        self._as_it_is = [not (low == 0 and high == 1) and math.isfinite(high - low) for low, high in ranges]
+        self._ranges = ranges
         device = torch.device(resolved.device)
         exact: Precision = "float64" if resolved.precision == "float64" else "float32"
         # A network may keep things between its layers: beside other threads everyone runs modules of their own.
@@ -71,6 +71,7 @@ class Sight:
         self._slots: Sequence[Slot | None] = ()
         self._objective = PerImage([])
         self._terms: tuple[GroupTerm, ...] = ()
+        self._companions = Companions([], self.transform)
         self._taps: tuple[Tap, ...] = ()
         self._mixed = False
 
@@ -82,6 +83,7 @@ class Sight:
         self._objective = PerImage([job.climbed if job else None for job in jobs], before)
         self._terms = tuple(dict.fromkeys(term for job in jobs if job for term in job.terms))
         self._taps = tuple(dict.fromkeys((*self._objective.taps, *(tap for term in self._terms for tap in term.taps))))
+        self._companions = Companions(slots, self.transform)
         # Where something else moves a picture too, that the network is blocked shows in what it was shown alone.
         leaves = [leaf for job in jobs if job for _, leaf in job.climbed.terms]
         self._mixed = any(not leaf.taps for leaf in leaves) and any(leaf.taps for leaf in leaves)
@@ -90,10 +92,11 @@ class Sight:
         """Score the pictures `canvas` [b, c, h, w] as random transforms show them, and take the gradients."""
         with self.watch.time("transforms"):
             steps = torch.tensor([slot.step if slot else 0 for slot in self._slots])
-            shown = self.transform(self._laid(canvas, draws, steps), draws.child("transform").at(steps))
+            moves = draws.child("transform").at(steps)
+            shown = self.transform(self._laid(canvas, draws, steps), moves)
         with self.watch.time("network"):
             leaf = shown.detach().requires_grad_()
-            own, scores = self._scores(leaf, canvas)
+            own, scores = self._scores(leaf, canvas, moves)
             deaf = self._deaf(own, leaf)
             to_shown, to_canvas = _gradients(-scores.sum(), [leaf, canvas]) if scores.requires_grad else (None, None)
         with self.watch.time("transforms"):
@@ -120,26 +123,33 @@ class Sight:
     def judged(self, pictures: Tensor, slots: Sequence[Slot]) -> Tensor:
         """Scores [b] without transforms, in float32 or better, of pictures in [0, 1]: by what was asked for alone."""
         objective = PerImage([slot.job.objective for slot in slots])
-        return objective(self._tapped(self.exact_model, self._flat(pictures), pictures, objective.taps))
+        return objective(self.exact(pictures, objective.taps))
 
     def climbed(self, pictures: Tensor, slots: Sequence[Slot]) -> Tensor:
         """The same, differentiable, and with penalties: what a line search follows."""
         objective = PerImage([slot.job.climbed for slot in slots])
-        return objective(self._tapped(self.exact_model, self._flat(pictures), pictures, objective.taps))
+        return objective(self.exact(pictures, objective.taps))
+
+    def exact(self, pictures: Tensor, taps: Sequence[Tap]) -> Activations:
+        """What layers say of pictures in [0, 1], without transforms and in float32 or better."""
+        return self._tapped(self.exact_model, self._flat(pictures), pictures, taps)
 
     def in_range(self, images: Tensor) -> Tensor:
         """From [0, 1] to the range that the network was declared to take; opacity stays as it is."""
-        low, high = self.model.value_range
-        if (low, high) == (0.0, 1.0):
-            return images
-        kept = torch.tensor([*self._as_it_is[: self.model.channels], self.recipe.alpha], device=images.device)
-        mapped = low + images * (high - low)
-        return torch.where(kept[: images.shape[1], None, None], images, mapped) if kept.any() else mapped
+        if images.shape[1] == self.model.channels:
+            return into_range(images, self._ranges, self.model.value_range)
+        colors, opacity = images[:, :-1], images[:, -1:]
+        return torch.cat([into_range(colors, self._ranges, self.model.value_range), opacity], 1)
 
-    def _scores(self, shown: Tensor, canvas: Tensor) -> tuple[Tensor, Tensor]:
-        """What every image scores by itself, and with what its group says."""
+    def _from_range(self, images: Tensor) -> Tensor:
+        """The way back, of colours alone."""
+        return out_of_range(images, self._ranges, self.model.value_range)
+
+    def _scores(self, shown: Tensor, canvas: Tensor, moves: Draws) -> tuple[Tensor, Tensor]:
+        """What every image scores by itself, and with what its group says; `moves` are the draws of its transforms."""
         with self._rules():
             activations = self._tapped(self.model, shown, canvas, self._taps)
+        activations = self._companions.beside(activations, self.model, moves, self._from_range, self.in_range)
         own = scores = self._objective(activations)
         for term in self._terms:
             scores = scores + term(activations, self._groups(term))

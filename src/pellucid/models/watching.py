@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.models.layers import Layer
 from pellucid.models.model import Model
-from pellucid.models.taps import watched_forward
+from pellucid.models.taps import Listener, Tap, listened
 
 __all__ = ["watch"]
 
@@ -29,4 +29,17 @@ def watch(
     size = (images.shape[-2], images.shape[-1])
     for name in names:
         model.layer(name, size)
-    watched_forward(lambda: model._run(images), model._modules_by_name, names, model.layers_at(size), see)
+    watcher = _Watcher(names, model.layers_at(size), see)
+    listened(watcher, lambda: model._run(images), model._modules_by_name, None)
+
+
+class _Watcher(Listener):
+    """Shows the requested calls of one forward to a function, and keeps none."""
+
+    def __init__(self, names: Iterable[str], layers: Mapping[str, Layer], see: Callable[[Layer, Tensor], None]) -> None:
+        super().__init__([Tap(name) for name in names], layers, {})
+        self._see = see
+
+    def take(self, name: str, value: Tensor) -> None:
+        self.missing.discard(name)
+        self._see(self.layers[name], value)

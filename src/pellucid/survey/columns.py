@@ -6,7 +6,7 @@
 | `fires` | share of them on which the unit is above zero anywhere (before the rectifier that ends the layer, if any) |
 | `mean_activation` | mean over pictures of the image-level mean (over positions) of what the layer returns |
 | `max_activation`, `min_activation` | highest and lowest image-level maximum, before the rectifier |
-| `mean_histogram`, `max_histogram` | struct `low`, `width`, `counts`: of image-level means, maxima; bin i from low + i width |
+| `mean_histogram`, `max_histogram` | struct `low`, `width`, `counts`; bin i begins at low + i width |
 | `mean_quantiles`, `max_quantiles` | list of numbers at `QUANTILES`, read off the histograms |
 | `highest`, `slightly_positive`, `slightly_negative`, `lowest` | examples: lists of struct, see below |
 | `classes` | list of struct `label`, `name`, `count` of the highest examples, most frequent first |
