@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pellucid import explain, inverse, survey
+    from pellucid import atlas, explain, inverse, survey
     from pellucid.ascent.accentuate import accentuate
     from pellucid.ascent.dream import dream
     from pellucid.ascent.dream_recipe import DreamRecipe
@@ -70,6 +70,7 @@ __all__ = [
     "Target",
     "__version__",
     "accentuate",
+    "atlas",
     "dream",
     "explain",
     "interpolate",
@@ -83,7 +84,7 @@ __all__ = [
 ]
 
 
-_ROOMS = ("explain", "inverse", "survey")  # whose functions are called by the room's name: pl.inverse.invert
+_ROOMS = ("atlas", "explain", "inverse", "survey")  # whose functions are called by the room's name: pl.inverse.invert
 
 
 def __getattr__(name: str) -> object:
