@@ -27,6 +27,7 @@ from pellucid.app.cli import (
     layers,
     models,
     render,
+    survey,
     view,
 )
 from pellucid.errors import PellucidError, is_out_of_memory
@@ -67,7 +68,11 @@ app.command("render", epilog=render.EPILOG, no_args_is_help=False)(render.comman
 app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("dream", no_args_is_help=False)(dream.command)
-app.command("invert")(invert.invert)
+    invert,
+    layers,
+    models,
+    render,
+    survey,
 app.add_typer(atlas.atlas, name="atlas")
 app.command("view")(view.view)
 app.command("export")(export.export)
