@@ -34,8 +34,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("invert")
     (folder / "net.py").write_text(FACTORY)
     model = pl.load(f"{folder / 'net.py'}:net")
-    settings = {"transforms": "none", "image": "pixels", "color": "none", "schedule": "cosine"}
-    made = pl.render(model, "3:2~cosine", steps=80, learning_rate=0.05, parameter_noise=0.01, **settings)
+    settings = {"transforms": "none", "image": "pixels", "color": "none", "squash": "unbounded", "schedule": "cosine"}
+    made = pl.render(model, "3:2~cosine", steps=250, learning_rate=0.05, parameter_noise=0.01, **settings)
     made.save(folder / "two.png")
     write(folder / "other.png", torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0)))
     return folder

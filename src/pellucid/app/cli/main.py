@@ -68,11 +68,8 @@ app.command("render", epilog=render.EPILOG, no_args_is_help=False)(render.comman
 app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("dream", no_args_is_help=False)(dream.command)
-    invert,
-    layers,
-    models,
-    render,
-    survey,
+app.command("invert")(invert.invert)
+app.command("survey")(survey.command)
 app.add_typer(atlas.atlas, name="atlas")
 app.command("view")(view.view)
 app.command("export")(export.export)
