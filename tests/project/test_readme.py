@@ -18,8 +18,6 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from viewing import make_atlas
-
 TREE = Path(__file__).parents[2]
 README = (TREE / "README.md").read_text()
 CONTRIBUTING = (TREE / "CONTRIBUTING.md").read_text()
@@ -77,8 +75,12 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
     }
     folder = tmp_path_factory.mktemp("reader")
     with Image.open(Path(skimage.data.__file__).parent / "coffee.png") as photo:
-        photo.resize((240, 160)).save(folder / "photo.jpg")
-    make_atlas(folder / "my-atlas")
+        small = photo.resize((240, 160))
+    small.save(folder / "photo.jpg")
+    for number, kind in enumerate(("cups", "noise", "cups", "noise")):
+        (folder / "photos" / kind).mkdir(parents=True, exist_ok=True)
+        shown = small if kind == "cups" else Image.effect_noise((80, 80), 60)
+        shown.rotate(5 * number).save(folder / "photos" / kind / f"{number}.png")
     return folder, env
 
 
@@ -120,7 +122,7 @@ def test_commands_run_as_printed(command: str, reader: tuple[Path, dict[str, str
     assert run(words, reader) or "-o" in words
     if "-o" in words:
         output = folder / words[words.index("-o") + 1]
-        pictures = [*output.glob("*.png"), *output.glob("pictures/*.parquet")]
+        pictures = [*output.glob("*.png"), *output.glob("**/*.parquet"), *output.glob("*.html")]
         assert (
             pictures or "--dry-run" in words if output.is_dir() or not output.suffix else output.stat().st_size > 1000
         )

@@ -23,7 +23,8 @@ from pellucid.ascent.parameter_noise import View, mean_view, shifts
 from pellucid.ascent.plan import Resolved
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import State, Status
-from pellucid.ascent.rescue import CONTRAST, Rescue, rests
+from pellucid.ascent.rescue import Rescue, raise_contrast, rests
+from pellucid.ascent.schedule import is_on_plateau, rate_at
 from pellucid.ascent.scoring import Sight
 from pellucid.ascent.stationarity import residuals
 from pellucid.draws import Draws
@@ -33,9 +34,7 @@ from pellucid.models.model import Model
 from pellucid.models.taps import Tap
 from pellucid.transforms.conditioning import blur_images
 
-__all__ = ["Slots", "is_on_plateau"]
-
-_MOST_DOUBLINGS = 12  # of a start without contrast: from a spread of 0.01 five or six are enough
+__all__ = ["Slots"]
 
 
 class Slots:
@@ -203,17 +202,9 @@ class Slots:
             for parameter in self.parameters if slot.restarts else ():
                 parameter[row] *= 2.0**slot.restarts
             if slot.rescue.has_rested:
-                self._raise_contrast(row)
+                raise_contrast(self.image, row)
         self.optimizer.reset_rows(rows)
         self._is_stale = True
-
-    def _raise_contrast(self, row: int) -> None:
-        """Double what is optimised until the picture has the contrast of a photo, as far as that helps."""
-        for _ in range(_MOST_DOUBLINGS):
-            if self.image()[row].std() >= CONTRAST:
-                return
-            for parameter in self.parameters:
-                parameter[row] *= 2
 
     def _start_afresh(self, rows: list[int], slots: list[Slot], draws: Draws) -> None:
         """From noise, where there is nothing else to start from. A group that shares parameters starts whole."""
@@ -281,7 +272,7 @@ class Slots:
         if not moving:
             return
         done = {row: slot.step / self.recipe.steps for row in moving if (slot := self.slots[row]) is not None}
-        self.optimizer.step(gradients, {row: _rate(self.recipe, share) for row, share in done.items()})
+        self.optimizer.step(gradients, {row: rate_at(self.recipe, share) for row, share in done.items()})
         self.image.project()
         if self.recipe.blur is not None:
             first, last = self.recipe.blur
@@ -303,17 +294,3 @@ class Slots:
             slot.history, recipe.plateau, recipe.plateau_gain
         ):
             slot.ended = "converged"
-
-
-def _rate(recipe: Recipe, done: float) -> float:
-    """The learning rate when a share of the steps is done."""
-    factor = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[recipe.schedule]
-    return recipe.final_rate + (recipe.rate - recipe.final_rate) * factor
-
-
-def is_on_plateau(history: Sequence[float], span: int, gain: float) -> bool:
-    """Whether the last `span` scores are hardly better, on average, than those before them (relative `gain`)."""
-    if not span or len(history) < 2 * span:
-        return False
-    now, before = (sum(part) / span for part in (history[-span:], history[-2 * span : -span]))
-    return now - before <= gain * abs(before)
