@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import save_file
 
 import pellucid as pl
+from pellucid.ascent.rendering import Rendering
 from pellucid.inverse.evaluation import judged, reoptimised_for_all
 from pellucid.inverse.linear_algebra import angle_deg
 from pellucid.inverse.sampling import sparse_objectives, sparseness
