@@ -32,6 +32,7 @@ class Breach(NamedTuple):
 ASCENT, MODELS = "src/pellucid/ascent", "src/pellucid/models"
 OBJECTIVES, GROUPS = "src/pellucid/objectives", "tests/objectives/test_groups.py"
 DREAM = "tests/ascent/test_dream.py"
+STUDIO = "src/pellucid/app/studio"
 LOOP_GROUPS = "tests/ascent/test_groups.py"
 LAWS, TAPS = "tests/ascent/test_laws.py", "tests/models/test_taps.py"
 BREACHES = [
@@ -244,6 +245,27 @@ BREACHES = [
         "(z * y[:, _best(z.detach(), y)].movedim(0, 1)).sum(1).mean(1)",
         "(z * y.mean(1)[:, None]).sum(1).mean(1)",
         "tests/objectives/test_guides.py::test_a_guide_by_loops",
+    ),
+    Breach(
+        "viewer: a page of another host is answered",
+        f"{STUDIO}/guard.py",
+        "return name in self.hosts or",
+        "return True or",
+        "tests/app/test_viewer_routes.py::test_other_host_names_are_refused",
+    ),
+    Breach(
+        "viewer: an atlas's word has code run",
+        f"{STUDIO}/source.py",
+        "return spec in _EMBEDDED or",
+        "return True or",
+        "tests/app/test_studio_jobs.py::test_an_atlas_alone_has_no_code_run",
+    ),
+    Breach(
+        "viewer: a page names a file to read",
+        f"{STUDIO}/wishes.py",
+        "if term.kind not in _KINDS:",
+        "if not term.kind:",
+        "tests/app/test_studio_jobs.py::test_a_page_asks_for_no_more_than_it_may",
     ),
 ]
 
