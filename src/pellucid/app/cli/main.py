@@ -15,7 +15,19 @@ import typer
 from typer.main import get_command
 
 from pellucid import __version__
-from pellucid.app.cli import accentuate, bench, demo, dream, interpolate, layers, models, render
+from pellucid.app.cli import (
+    accentuate,
+    attribute,
+    bench,
+    demo,
+    dream,
+    interpolate,
+    layers,
+    measure,
+    models,
+    render,
+    similar,
+)
 from pellucid.errors import PellucidError, is_out_of_memory
 
 __all__ = ["app", "main", "run"]
@@ -53,7 +65,10 @@ app.command("layers")(layers.layers)
 app.command("render", epilog=render.EPILOG, no_args_is_help=False)(render.command)
 app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
+app.command("attribute")(attribute.command)
 app.command("dream", no_args_is_help=False)(dream.command)
+app.command("measure", no_args_is_help=False)(measure.command)
+app.command("similar", no_args_is_help=False)(similar.command)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.command)
 
