@@ -21,12 +21,14 @@ from pellucid.app.cli import (
     bench,
     demo,
     dream,
+    export,
     interpolate,
     layers,
     measure,
     models,
     render,
     similar,
+    view,
 )
 from pellucid.errors import PellucidError, is_out_of_memory
 
@@ -69,6 +71,8 @@ app.command("attribute")(attribute.command)
 app.command("dream", no_args_is_help=False)(dream.command)
 app.command("measure", no_args_is_help=False)(measure.command)
 app.command("similar", no_args_is_help=False)(similar.command)
+app.command("view")(view.view)
+app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.command)
 
