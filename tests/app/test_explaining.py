@@ -123,7 +123,7 @@ def test_units_and_classes_are_measured_on_a_page(pellucid: Run) -> None:
         ("similar nets.py:small relu --nearest 0", "--nearest is 1 or more, not 0"),
         ("measure nets.py:small relu:0 --data nowhere", "no dataset 'nowhere'"),
         ("measure nets.py:small relu:0 --data photos --top 0", "--images and --top are 1 or more"),
-        ("measure nets.py:small photos --data photos", "no atlas at 'photos'"),
+        ("measure nets.py:small photos --data photos", "there is no atlas.json"),
         ("measure nets.py:small relu:0 --data photos --images 5", "against 20 natural images or more, not 5"),
     ],
 )

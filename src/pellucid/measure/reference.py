@@ -57,8 +57,8 @@ class Reference:
             count += len(images)
             if count >= most:
                 break
-        if count < _FEWEST:
-            raise ImageError(f"pictures are measured against {_FEWEST} natural images or more, not {count}")
+        if min(count, most) < _FEWEST:
+            raise ImageError(f"pictures are measured against {_FEWEST} natural images or more, not {min(count, most)}")
         return cls(
             name, torch.cat(pixels)[:most], torch.cat(labels)[:most], None if classes is None else tuple(classes)
         )
