@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pellucid import atlas
     from pellucid.ascent.accentuate import accentuate
     from pellucid.ascent.dream import dream
     from pellucid.ascent.dream_recipe import DreamRecipe
@@ -69,6 +70,7 @@ __all__ = [
     "Target",
     "__version__",
     "accentuate",
+    "atlas",
     "dream",
     "interpolate",
     "load",
@@ -79,7 +81,7 @@ __all__ = [
 ]
 
 
-_ROOMS = ("inverse",)  # whose functions are called by the room's name: pl.inverse.invert
+_ROOMS = ("atlas", "inverse")  # whose functions are called by the room's name: pl.inverse.invert
 
 
 def __getattr__(name: str) -> object:

@@ -17,6 +17,7 @@ from typer.main import get_command
 from pellucid import __version__
 from pellucid.app.cli import (
     accentuate,
+    atlas,
     attribute,
     bench,
     demo,
@@ -69,6 +70,7 @@ app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("attribute")(attribute.command)
 app.command("dream", no_args_is_help=False)(dream.command)
+app.add_typer(atlas.atlas, name="atlas")
 app.command("measure", no_args_is_help=False)(measure.command)
 app.command("similar", no_args_is_help=False)(similar.command)
 app.command("view")(view.view)
