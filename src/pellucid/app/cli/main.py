@@ -25,6 +25,9 @@ from pellucid.app.cli import (
     export,
     interpolate,
     layers,
+    models,
+    render,
+    survey,
     measure,
     models,
     render,
@@ -70,6 +73,7 @@ app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("attribute")(attribute.command)
 app.command("dream", no_args_is_help=False)(dream.command)
+app.command("survey")(survey.command)
 app.add_typer(atlas.atlas, name="atlas")
 app.command("measure", no_args_is_help=False)(measure.command)
 app.command("similar", no_args_is_help=False)(similar.command)
