@@ -25,13 +25,11 @@ from pellucid.app.cli import (
     export,
     interpolate,
     layers,
-    models,
-    render,
-    survey,
     measure,
     models,
     render,
     similar,
+    survey,
     view,
 )
 from pellucid.errors import PellucidError, is_out_of_memory

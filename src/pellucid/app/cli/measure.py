@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pellucid.app.cli.layers import blocks
 from pellucid.app.cli.model_options import Mean, Spec, Std, Weights, open_model
 from pellucid.app.cli.output import AsJson, writable_folder
 from pellucid.app.cli.progress import Watch, watched
@@ -16,6 +15,7 @@ from pellucid.app.cli.recipe_options import RecipeFile, read_recipe, with_recipe
 from pellucid.app.cli.tables import note, print_table
 from pellucid.app.plan_file import kept_plans
 from pellucid.errors import RecipeError, TargetError
+from pellucid.models.blocks import blocks
 from pellucid.models.targets import Target
 
 if TYPE_CHECKING:
