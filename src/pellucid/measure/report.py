@@ -23,6 +23,7 @@ from pellucid.survey.unit_table import UnitTable
 __all__ = ["by_layer", "layer_of", "page", "write_page"]
 
 _SHOWN = 20  # worst units, and best
+_SHEET_PX = 700  # wide, where pictures are small enough
 _HEADS = {
     "reach_percentile": "reach, percentile",
     "reach_ratio": "reach, ratio",
@@ -212,7 +213,10 @@ def write_page(
         there = [target for target in chosen if target in portraits]
         if there:
             shown = [picture(((portraits[target].image - low) / (high - low)).clamp(0, 1)) for target in there]
-            write(folder / f"{name}.webp", contact_sheet(shown, there, background="light", columns=min(5, len(there))))
+            columns = min(5, len(there))
+            enlarge = max(1, _SHEET_PX // columns // max(shown[0].size))
+            sheet = contact_sheet(shown, there, background="light", columns=columns, enlarge=enlarge)
+            write(folder / f"{name}.webp", sheet)
     write(folder / "by-layer.webp", chart(table))
     title = title or f"How far the pictures of {table.model_name} can be trusted"
     with written_whole(file) as written:
@@ -233,14 +237,15 @@ def chart(table: UnitTable) -> Image.Image:
     rows = math.ceil(len(names) / columns)
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(8, 2.1 * rows), dpi=110, layout="constrained")
-        grid = figure.subplots(rows, columns, squeeze=False).flat
-        for axes, name in zip(grid, names, strict=False):
+        grid = iter(figure.subplots(rows, columns, squeeze=False).flat)
+        for name in names:
+            axes = next(grid)
             values = table[name]
             boxes = [[v for v, at in zip(values, of, strict=True) if at == layer and v is not None] for layer in layers]
             axes.boxplot(boxes, showfliers=False, widths=0.6, medianprops={"color": "tab:red"})
             axes.set_xticks(range(1, len(layers) + 1), layers, rotation=0 if len(layers) < 5 else 25)
             axes.set_title(_HEADS[name], fontsize=9)
-        for axes in list(grid):
+        for axes in grid:  # what is left of the last row
             axes.set_visible(False)
         written = io.BytesIO()
         figure.savefig(written, format="png")

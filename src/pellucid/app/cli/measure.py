@@ -103,7 +103,7 @@ def measure(
         names = _names(wanted, atlas, net)
         with watch.stops_on_interrupt():
             evidence = _evidence(net, names, recipe, output, atlas, watch, (seeds, opposites, untrained, kept))
-        path_layers = [layer.name for layer in blocks(net.layers) if max(layer.map_size) > 1]
+        path_layers = [one.name for one in blocks(net.layers) if max(one.map_size) > 1 and "Pool" not in one.kind]
         table = measured(net, evidence, reference, top=top, path_layers=path_layers, says=watch.says)
         if judge is not None:
             table = _with_transfer(table, evidence, net, judge)
