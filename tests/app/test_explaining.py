@@ -13,6 +13,7 @@ from PIL import Image
 import pellucid as pl
 from pellucid.app.cli import attribute, main
 from pellucid.app.portrait_folder import PortraitFolder
+from pellucid.atlas.store import Atlas
 from pellucid.explain.attribution import METHODS
 from pellucid.images.files import read_metadata
 from pellucid.survey.unit_table import UnitTable
@@ -109,6 +110,25 @@ def test_units_and_classes_are_measured_on_a_page(pellucid: Run) -> None:
     assert Path("out/units.csv").read_text().startswith('"target"')
     document = json.loads(pellucid(*line, "--kept", "--json")[1])
     assert [layer["units"] for layer in document["layers"]] == [4, 1]
+
+
+def test_an_atlas_gives_its_pictures_and_gets_the_tables(pellucid: Run) -> None:
+    made = ("atlas", "nets.py:small", "-o", "at", "--layers", "relu", "--negative", "--steps", "3", "--batch", "8")
+    assert pellucid(*made)[0] == 0
+    line = ("measure", "nets.py:small", "at", "--data", "photos", "-o", "out", "--top", "4", "--no-untrained")
+    code, _, err = pellucid(*line, "--seeds", "0")
+    assert (code, err[-300:].count("Page")) == (0, 1)
+    assert not list(Path("out/pictures").rglob("*.safetensors"))  # nothing was rendered, nor were opposites
+    assert pellucid("similar", "nets.py:small", "relu", "--atlas", "at", "-o", "like")[0] == 0
+    atlas = Atlas.open("at")
+    assert {"measures", "similar"} <= set(atlas.tables)
+    row = atlas.table("measures").row("relu:2")
+    assert row is not None
+    assert row["score"] == pytest.approx(atlas.picture("relu:2").score, rel=0.1)  # type: ignore[union-attr]
+    assert row["machine_interpretability"] is not None
+    assert len(atlas.table("similar").row("relu:2")["nearest_units"]) == 3  # type: ignore[index]
+    code, _, err = pellucid("measure", "plain", "at", "--data", "photos", "-o", "out")
+    assert (code, "give the network that it was made of" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,9 +17,18 @@ from pellucid.errors import AtlasError
 from pellucid.models.model import Model
 from pellucid.models.value_range import in_range
 
-__all__ = ["AtlasPortraits"]
+__all__ = ["AtlasPortraits", "opened"]
 
 _STATES: dict[str, State] = {"done": "done", "converged": "converged", "dead": "dead"}
+
+
+def opened(folder: Path | None) -> Atlas | None:
+    """The atlas in a folder, where one was named.
+
+    Raises:
+        AtlasError: there is none.
+    """
+    return None if folder is None else Atlas.open(folder)
 
 
 class AtlasPortraits:

@@ -94,12 +94,13 @@ def measure(
     with watched(quiet=as_json) as watch, kept_plans():
         watch.says(f"loading {model}")
         net = open_model(model, weights=weights, mean=mean, std=std, size=recipe.size)
+        from pellucid.app.atlas_portraits import opened
         from pellucid.measure.report import write_page
         from pellucid.measure.table import measure as measured
 
         watch.says(f"reading {data}")
         reference = _reference(data, classes, net, images)
-        atlas = _atlas(folder)
+        atlas = opened(folder)
         names = _names(wanted, atlas, net)
         with watch.stops_on_interrupt():
             evidence = _evidence(net, names, recipe, output, atlas, watch, (seeds, opposites, untrained, kept))
@@ -128,14 +129,6 @@ def _reference(data: str, classes: Path | None, net: Model, images: int) -> Refe
     dataset = open_dataset(data, classes)
     read = ((batch.images, batch.labels) for batch in batches(dataset, net, _READ))
     return Reference.of(dataset.name, read, dataset.classes, most=images)
-
-
-def _atlas(folder: Path | None) -> Atlas | None:
-    if folder is None:
-        return None
-    from pellucid.atlas.store import Atlas
-
-    return Atlas.open(folder)
 
 
 def _names(wanted: list[Target], atlas: Atlas | None, net: Model) -> list[str]:

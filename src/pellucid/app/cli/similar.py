@@ -34,6 +34,12 @@ def similar(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where table and pictures go.")] = Path(
         "similar"
     ),
+    atlas: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Take pictures from this atlas, and put the table beside them.", show_default=False
+        ),
+    ] = None,
     nearest: Annotated[int, typer.Option(metavar="N", help="How many nearest units are kept for each.")] = 5,
     recipe_file: RecipeFile = None,
     as_json: AsJson = False,
@@ -57,16 +63,24 @@ def similar(
     with watched(quiet=as_json) as watch, kept_plans():
         watch.says(f"loading {model}")
         net = open_model(model, weights=weights, mean=mean, std=std, size=recipe.size)
+        from pellucid.app.atlas_portraits import AtlasPortraits, opened
         from pellucid.app.portrait_folder import PortraitFolder
+        from pellucid.ascent.source import FirstOf
         from pellucid.explain.similarity import response_matrix
         from pellucid.images.files import write
         from pellucid.images.sheets import contact_sheet, picture
 
         with watch.stops_on_interrupt():
-            source = PortraitFolder(output / "pictures", net, recipe, callback=watch)
+            held = opened(atlas)
+            folder = PortraitFolder(
+                output / "pictures", net, held.card.recipe if held is not None else recipe, callback=watch
+            )
+            source = FirstOf((AtlasPortraits(held, net), folder)) if held is not None else folder
             found = response_matrix(net, name, source, units)
         table = found.table(net, nearest)
         table.save(output / "units.parquet")
+        if held is not None:
+            held.put_table("similar", table)
         low, high = net.value_range
         shown = {
             target: picture(((one - low) / (high - low)).clamp(0, 1))
