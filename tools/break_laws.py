@@ -255,7 +255,7 @@ BREACHES = [
     ),
     Breach(
         "measure: robustness under what was trained against",
-        f"{MEASURE}/reach.py",
+        f"{MEASURE}/strength.py",
         'if word.partition(":")[0] not in kinds',
         "if word",
         "tests/measure/test_measures.py::test_what_was_used_while_optimising_is_held_out",
@@ -283,7 +283,7 @@ BREACHES = [
     ),
     Breach(
         "explain: a closed form that does not go to the corner",
-        "src/pellucid/explain/closed_form.py",
+        "src/pellucid/explain/closed_forms.py",
         "torch.where(seen, slope.sign(), 0.0)",
         "torch.where(seen, slope / slope.abs().amax(), 0.0)",
         "tests/explain/test_similarity.py::test_no_picture_beats_the_closed_form",

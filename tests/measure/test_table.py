@@ -16,8 +16,8 @@ from pellucid.measure.evidence import Evidence, portraits_in
 from pellucid.measure.likeness import Features, Ssim
 from pellucid.measure.paths import path_similarity, similarity_of_paths
 from pellucid.measure.randomisation import reinitialised
-from pellucid.measure.reach import reach
 from pellucid.measure.reference import Reference, natural_scores
+from pellucid.measure.strength import reach
 from pellucid.measure.table import measure, trust
 from pellucid.models.targets import Target
 from pellucid.objectives.from_target import objective_of

@@ -82,7 +82,7 @@ def command(
         watch.says(f"loading {model}")
         net = open_model(model, weights=weights, mean=mean, std=std, size=read_size(size))
         from pellucid.explain.attribution import attribute
-        from pellucid.explain.contributions import contributions
+        from pellucid.explain.contributions import contributions_to
         from pellucid.explain.overlay import sheet_of
         from pellucid.images.files import write
 
@@ -91,7 +91,7 @@ def command(
         for one in methods:
             watch.says(one)
             found.append(attribute(net, photo, wanted, one, layer=layer, samples=samples, window_px=window))
-        units = contributions(net, photo, wanted, at) if at is not None else None
+        units = contributions_to(net, photo, wanted, at) if at is not None else None
         about = {"pellucid": "attribution", "model": net.name, "model_hash": net.weights_hash, "target": str(wanted)}
         write(file, sheet_of(found), metadata={"pellucid": json.dumps({**about, "methods": list(methods)})})
     _report(found, units, top, file, photo, as_json=as_json)
