@@ -24,6 +24,7 @@ from pellucid.app.cli import (
     dream,
     export,
     interpolate,
+    invert,
     layers,
     measure,
     models,
@@ -71,6 +72,7 @@ app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("attribute")(attribute.command)
 app.command("dream", no_args_is_help=False)(dream.command)
+app.command("invert")(invert.invert)
 app.command("survey")(survey.command)
 app.add_typer(atlas.atlas, name="atlas")
 app.command("measure", no_args_is_help=False)(measure.command)
