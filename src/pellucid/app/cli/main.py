@@ -23,6 +23,7 @@ from pellucid.app.cli import (
     dream,
     export,
     interpolate,
+    invert,
     layers,
     models,
     render,
@@ -67,6 +68,7 @@ app.command("render", epilog=render.EPILOG, no_args_is_help=False)(render.comman
 app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("dream", no_args_is_help=False)(dream.command)
+app.command("invert")(invert.invert)
 app.command("survey")(survey.command)
 app.add_typer(atlas.atlas, name="atlas")
 app.command("view")(view.view)
