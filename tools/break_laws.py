@@ -353,6 +353,48 @@ BREACHES = [
         "torch.where(seen, slope / slope.abs().amax(), 0.0)",
         "tests/explain/test_similarity.py::test_no_picture_beats_the_closed_form",
     ),
+    Breach(
+        "inverse: the answer is the response",
+        "src/pellucid/inverse/solve.py",
+        "    return Solution(plain, second, found,",
+        "    return Solution(response / response.norm(), second, response / response.norm(),",
+        "tests/inverse/test_invert.py::test_a_smooth_networks_objectives_are_found_to_a_hundredth_of_a_degree",
+    ),
+    Breach(
+        "inverse: the cosine term is forgotten in the gradient",
+        "src/pellucid/inverse/linear_algebra.py",
+        "return (cosine_power + 1) * identity - cosine_power * torch.outer(unit, unit)",
+        "return identity",
+        "tests/inverse/test_mathematics.py::test_the_gradient_is_the_jacobian_times_m_times_the_objective",
+    ),
+    Breach(
+        "inverse: small gradients instead of cancelled ones",
+        "src/pellucid/inverse/solve.py",
+        "apart = kept.T @ (gram.diagonal()[:, None] * kept)",
+        "apart = kept.T @ kept",
+        "tests/inverse/test_mathematics.py::test_a_unit_that_hardly_moves_anything_is_not_the_answer",
+    ),
+    Breach(
+        "inverse: dead units stay in",
+        "src/pellucid/inverse/answers.py",
+        "_DEAD = 1e-5",
+        "_DEAD = -1.0",
+        "tests/inverse/test_invert.py::test_dead_units_are_named_and_left_out",
+    ),
+    Breach(
+        "inverse: kernels are merged without regard to how many samples they stand for",
+        "src/pellucid/inverse/subspaces.py",
+        "share = c2 / total",
+        "share = 0.5",
+        "tests/inverse/test_critical_spaces.py::test_merging_goes_the_way_that_the_counts_say",
+    ),
+    Breach(
+        "noise: every step climbs the score at the picture itself",
+        f"{ASCENT}/slots.py",
+        "if not self.recipe.parameter_noise:",
+        "if True:",
+        "tests/ascent/test_parameter_noise.py::test_the_mean_over_noise_is_what_is_climbed",
+    ),
 ]
 
 
