@@ -42,7 +42,7 @@ class Schedule:
 
     depth: int = 40
     stem_stride: int = 2
-    epochs: int = 6
+    epochs: int = 3
     batch: int = 128
     peak_rate: float = 0.2
     warmup: float = 0.25

@@ -1,0 +1,1 @@
+"""From a picture back to the objective it visualizes, and networks compared by it."""
