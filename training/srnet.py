@@ -36,7 +36,7 @@ class Schedule:
     """One training run: Adam, half a cosine down to zero, on patches of the small pictures."""
 
     num_blocks: int = 10
-    steps: int = 6000
+    steps: int = 4000
     batch: int = 16
     patch_px: int = 16
     peak_rate: float = 4e-4

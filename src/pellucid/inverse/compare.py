@@ -11,13 +11,14 @@ Learning: Do different neural networks learn the same representations?", 2015.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pellucid.ascent.ranges import into_range
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.render import render
 from pellucid.ascent.rendering import Rendering
@@ -25,12 +26,12 @@ from pellucid.draws import Draws
 from pellucid.errors import ModelError, RecipeError, TargetError
 from pellucid.images.build import build_image
 from pellucid.inverse.comparison import Comparison, best
-from pellucid.inverse.correlation import Moments, moments_of
+from pellucid.inverse.correlation import moments_of
 from pellucid.inverse.invert import invert
-from pellucid.inverse.reoptimize import similarity
+from pellucid.inverse.verify import reoptimised, similarity
 from pellucid.models.equalised import Equalised
 from pellucid.models.model import Model
-from pellucid.models.value_range import in_range
+from pellucid.objectives.objective import Objective
 from pellucid.objectives.response import Response
 from pellucid.objectives.response_direction import Aggregation, aggregated, response_direction
 
@@ -40,6 +41,7 @@ RECIPE = Recipe(steps=192, learning_rate=0.05, transforms="none", parameter_nois
 """How pictures are drawn that are to be read: under noise, without transforms, refined to where the gradient ends."""
 
 _UNITS = 32  # that are compared when none are named, spread evenly
+_REDRAW_RATE = 0.01  # Adam's: its first steps are of this size whatever the gradient, and must not lose the picture
 _NUM_RANDOM, _RANDOM_SD = 64, 1.0  # pictures that scales are read off without data; a spread with a photo's contrast
 
 Says = Callable[[str, float], object]
@@ -84,7 +86,7 @@ def compare(
     asked = _Asked.of((model_a, model_b), (layer_a, layer_b or layer_a), aggregation, cosine_power, recipe)
     if rounds < 0 or noise_draws < 2 or noise_draws % 2:
         raise RecipeError(f"rounds count from 0 and noise_draws by twos from 2, not {rounds} and {noise_draws}")
-    chosen = _chosen(units, asked.num_units[0], layer_a)
+    chosen = _chosen(units, asked.num_units[0], layer_a, model_a.name)
     return _compared(asked, chosen, images, rounds, noise_draws, says or _quiet)
 
 
@@ -106,7 +108,9 @@ def _compared(
     seen, redrawn, drift = [asked.read(b, drawn, noise_draws)], drawn, []
     for number in range(rounds):
         says("redrawing them in B", 0.4 + 0.3 * number / rounds)
-        redrawn = render(b, asked.directions(1, seen[-1]), recipe=asked.brief, start=redrawn.pictures)
+        redrawn = reoptimised(
+            b, redrawn, asked.directions(1, seen[-1]), steps=max(1, asked.recipe.steps // 4), learning_rate=_REDRAW_RATE
+        )
         seen.append(asked.read(b, redrawn, noise_draws))
         drift.append(similarity(drawn.images, redrawn.images))
     says("drawing B's units", 0.8)
@@ -174,11 +178,6 @@ class _Asked:
         """All that decides the result, as plain data."""
         return {"aggregation": self.aggregation, "cosine_power": self.cosine_power, "recipe": self.recipe.as_dict()}
 
-    @property
-    def brief(self) -> Recipe:
-        """How B redraws: for a quarter of the steps."""
-        return replace(self.recipe, steps=max(1, self.recipe.steps // 4))
-
     def random_pictures(self) -> list[Tensor]:
         """Pictures of the recipe's kind before any ascent, but with a photo's contrast."""
         model, recipe = self.models[0], self.recipe
@@ -213,9 +212,38 @@ class _Asked:
         """The objective of each unit alone."""
         return self.directions(which, torch.eye(self.num_units[which])[list(units)])
 
+    def read(self, model: Model, rendering: Rendering, noise_draws: int) -> Float[Tensor, "u m"]:
+        """The objectives that pictures realise in B."""
+        found = invert(
+            model,
+            rendering,
+            self.layers[1],
+            cosine_power=self.cosine_power,
+            aggregation=self.aggregation,
+            noise=self.recipe.parameter_noise,
+            noise_draws=noise_draws,
+        )
+        return found.objectives
+
     @torch.no_grad()
     def answers(self, model: Model, rendering: Rendering) -> Float[Tensor, "u m"]:
         """B's responses to pictures."""
         response = self.responses[1]
         parts = rendering.images.to(model.device).split(16)
         return torch.cat([response(model.tap(part, [response.tap])).cpu() for part in parts])
+
+
+def _chosen(units: Sequence[int] | None, count: int, layer: str, model: str) -> tuple[int, ...]:
+    """The units asked for, each once; without any, some spread evenly over the layer."""
+    if units is None:
+        return tuple(dict.fromkeys(int(place) for place in torch.linspace(0, count - 1, min(count, _UNITS)).round()))
+    if not len(units):
+        raise TargetError(f"name at least one unit of {layer} to compare")
+    for unit in units:
+        if not 0 <= unit < count:
+            raise TargetError(f"no unit {unit} in {layer} of {model}: it has units 0 to {count - 1}")
+    return tuple(dict.fromkeys(units))
+
+
+def _quiet(what: str, fraction: float) -> None:
+    """Says nothing."""

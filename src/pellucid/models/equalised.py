@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -49,12 +51,12 @@ class Equalised(Model):
     def at(
         self,
         *,
-        device: object = None,
+        device: torch.device | str | None = None,
         precision: Precision = "float32",
         layout: Layout = "channels_last",
     ) -> Equalised:
         """The same view of the network on another device, at another precision or memory layout."""
-        return Equalised(self.base.at(device=device, precision=precision, layout=layout), self.scales)  # type: ignore[arg-type]
+        return Equalised(self.base.at(device=device, precision=precision, layout=layout), self.scales)
 
     def folded(self, kept: Iterable[str] = ()) -> Equalised:
         """The same view with batch norms folded, where that is exact and no tapped layer."""
@@ -66,7 +68,7 @@ class Equalised(Model):
         return self.base.weights_hash
 
     @property
-    def output_kind(self) -> object:
+    def output_kind(self) -> Literal["logits", "probabilities"]:
         """The network's own."""
         return self.base.output_kind
 

@@ -17,7 +17,7 @@ from pellucid.app.cli.output import AsJson, writable_folder
 from pellucid.app.cli.progress import watched
 from pellucid.app.cli.tables import note, print_table
 from pellucid.ascent.progress import duration
-from pellucid.errors import PellucidError, RecipeError, TargetError
+from pellucid.errors import TargetError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -110,6 +110,18 @@ def command(
     body = "".join(table if number == 0 else table.partition("\n")[2] for number, table in enumerate(tables))
     (output / "pairs.csv").write_text(body, encoding="utf-8")
     _report(made, document, page, time.perf_counter() - began, as_json=as_json)
+
+
+def _batches(data: Path, net: Model, most: int) -> Iterator[Tensor]:
+    """Pictures of a dataset, spread evenly over it, as both networks take them."""
+    from pellucid.survey.open_dataset import open_dataset
+    from pellucid.survey.reading import batches, to_network
+
+    dataset = open_dataset(data)
+    places = [number * len(dataset) // most for number in range(most)] if len(dataset) > most else None
+    for batch in batches(dataset, net, 32, wanted=places):
+        if len(batch.images):
+            yield to_network(batch.images, net)
 
 
 def layer_pairs(text: str) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ import typer
 from typer.main import get_command
 
 from pellucid import __version__
-from pellucid.app.cli import accentuate, bench, demo, dream, interpolate, layers, models, render
+from pellucid.app.cli import accentuate, bench, compare, demo, dream, interpolate, layers, models, render
 from pellucid.errors import PellucidError, is_out_of_memory
 
 __all__ = ["app", "main", "run"]
@@ -54,6 +54,7 @@ app.command("render", epilog=render.EPILOG, no_args_is_help=False)(render.comman
 app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("dream", no_args_is_help=False)(dream.command)
+app.command("compare")(compare.command)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.command)
 
