@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import psutil
 
 __all__ = [
+    "AtlasError",
     "ImageError",
     "MissingExtra",
     "ModelError",
@@ -47,6 +48,10 @@ class RecipeError(PellucidError, ValueError):
 
 class ImageError(PellucidError, ValueError):
     """A picture cannot be read, written or made at the size asked for."""
+
+
+class AtlasError(PellucidError, ValueError):
+    """An atlas cannot be read, written or gone on with, or does not hold what was asked for."""
 
 
 class TableError(PellucidError, ValueError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -15,7 +15,7 @@ from pellucid.errors import ModelError, TargetError, did_you_mean
 from pellucid.models.layers import OUTPUT, Layer
 from pellucid.models.model import Model, Precision
 from pellucid.models.private_copy import Layout
-from pellucid.models.taps import Activations, Tap
+from pellucid.models.taps import Activations, Edit, Tap
 
 __all__ = ["Ensemble"]
 
@@ -101,18 +101,25 @@ class Ensemble(Model):
         """The first member's output."""
         return next(iter(self.members.values())).forward(images)
 
-    def tap(self, images: Float[Tensor, "b c h w"], taps: Iterable[Tap | str]) -> Activations:
+    def tap(
+        self, images: Float[Tensor, "b c h w"], taps: Iterable[Tap | str], *, edits: Mapping[str, Edit] | None = None
+    ) -> Activations:
         """One forward of each member that is asked for."""
         wanted = [Tap(tap) if isinstance(tap, str) else tap for tap in taps]
         size = (images.shape[-2], images.shape[-1])
-        layers = {tap.layer: self.layer(tap.layer, size) for tap in wanted}
+        layers = {name: self.layer(name, size) for name in (*(tap.layer for tap in wanted), *(edits or ()))}
         values: dict[Tap, Tensor] = {}
         for prefix, member in self.members.items():
-            own = {tap: replace(tap, layer=tap.layer.partition("/")[2]) for tap in wanted if _prefix(tap) == prefix}
+            own = {
+                tap: replace(tap, layer=tap.layer.partition("/")[2]) for tap in wanted if _prefix(tap.layer) == prefix
+            }
             if own:
                 seen = self._size_for(member, size)
                 shown = images if seen == size else F.interpolate(images, seen, mode="bilinear", antialias=True)
-                activations = member.tap(shown, own.values())
+                inner_edits = {
+                    name.partition("/")[2]: e for name, e in (edits or {}).items() if _prefix(name) == prefix
+                }
+                activations = member.tap(shown, own.values(), edits=inner_edits)
                 values.update({tap: activations[inner] for tap, inner in own.items()})
         return Activations(values, layers, images)
 
@@ -126,5 +133,5 @@ class Ensemble(Model):
         raise TargetError(f"classes of an ensemble are given by member and index: {first}/{OUTPUT}:0, not {name!r}")
 
 
-def _prefix(tap: Tap) -> str:
-    return tap.layer.partition("/")[0]
+def _prefix(name: str) -> str:
+    return name.partition("/")[0]

@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pellucid.errors import ModelError, TargetError, did_you_mean, is_out_of_memory, within_memory
+from pellucid.errors import ModelError, PellucidError, TargetError, did_you_mean, is_out_of_memory, within_memory
 from pellucid.models.class_names import class_index
 from pellucid.models.folding import fold_batch_norms
 from pellucid.models.layers import OUTPUT, Axes, Layer, check_axes, layers_of_calls
 from pellucid.models.private_copy import Layout, cast_copy, hash_of_weights, private_copy
 from pellucid.models.results import OutputChoice, output_of
-from pellucid.models.taps import Activations, Tap, copy_without_taps, record_calls, tapped_forward
-from pellucid.models.value_range import in_range
+from pellucid.models.taps import Activations, Edit, Tap, copy_without_taps, record_calls, tapped_forward
+from pellucid.models.value_range import in_range, numbers_of_channels
 
 __all__ = ["Model", "Precision"]
 
@@ -75,7 +75,7 @@ class Model:
         self.name = name or type(module).__name__
         height, width = (size, size) if isinstance(size, int) else size
         self.size = (int(height), int(width))
-        self.mean, self.std = _numbers("mean", mean), _numbers("std", std)
+        self.mean, self.std = numbers_of_channels("mean", mean), numbers_of_channels("std", std)
         self.channels = channels or (len(self.mean) if self.mean else 3)
         self.value_range = (float(value_range[0]), float(value_range[1]))
         self.classes = tuple(classes) if classes is not None else None
@@ -244,17 +244,22 @@ class Model:
     def __call__(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b ..."]:
         return self.forward(images)
 
-    def tap(self, images: Float[Tensor, "b c h w"], taps: Iterable[Tap | str]) -> Activations:
+    def tap(
+        self, images: Float[Tensor, "b c h w"], taps: Iterable[Tap | str], *, edits: Mapping[str, Edit] | None = None
+    ) -> Activations:
         """Run as far as the last of `taps` and return what they saw; differentiable with respect to the images.
+
+        `edits`, layer -> function, replace what a layer says on the way: to ablate a unit, or to take a gradient there.
 
         Raises:
             TargetError: an unknown layer, or one that this forward did not reach.
         """
         wanted = [Tap(tap) if isinstance(tap, str) else tap for tap in taps]
         size = (images.shape[-2], images.shape[-1])
-        for tap in wanted:
-            self.layer(tap.layer, size)
-        return tapped_forward(lambda: self._run(images), self._modules_by_name, wanted, self.layers_at(size), images)
+        for name in (*(tap.layer for tap in wanted), *(edits or ())):
+            self.layer(name, size)
+        run, layers = (lambda: self._run(images)), self.layers_at(size)
+        return tapped_forward(run, self._modules_by_name, wanted, layers, images, edits)
 
     def class_index(self, name: str) -> int:
         """The output that a class name or index stands for.
@@ -277,7 +282,7 @@ class Model:
                 normalised = torch.addcmul(self._shift, images.to(self._scale), self._scale)
                 result = self._forward(self._module, normalised) if self._forward else self._module(normalised)
         except _CANNOT_RUN as error:
-            if is_out_of_memory(error):
+            if is_out_of_memory(error) or isinstance(error, PellucidError):
                 raise  # not the network's fault: the ascent goes on with fewer images at once
             h, w = images.shape[-2:]
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -291,10 +296,3 @@ class Model:
         if self.precision in ("float32", "float64"):
             return nullcontext()
         return torch.autocast(self.device.type, _DTYPES[self.precision])
-
-
-def _numbers(label: str, values: Any) -> tuple[float, ...]:
-    try:
-        return tuple(float(value) for value in values) if values is not None else ()
-    except (TypeError, ValueError):
-        raise ModelError(f"{label} is one number for each channel, as (0.5, 0.5, 0.5), and not {values!r}") from None

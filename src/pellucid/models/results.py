@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from pellucid.errors import ModelError
 
-__all__ = ["OutputChoice", "first_tensor", "output_of"]
+__all__ = ["OutputChoice", "first_tensor", "output_of", "with_first_tensor"]
 
 OutputChoice = Callable[[Any], Tensor] | str | int | None
 
@@ -22,6 +23,21 @@ def first_tensor(result: Any) -> Tensor | None:
         return result
     parts = result.values() if isinstance(result, Mapping) else result if isinstance(result, (tuple, list)) else ()
     return next((found for part in parts if (found := first_tensor(part)) is not None), None)
+
+
+def with_first_tensor(result: Any, value: Tensor) -> Any:
+    """The same result with its first tensor, as `first_tensor` finds it, replaced."""
+    if isinstance(result, Tensor):
+        return value
+    items = result.items() if isinstance(result, Mapping) else enumerate(result)
+    place = next(key for key, part in items if first_tensor(part) is not None)
+    inner = with_first_tensor(result[place], value)
+    if isinstance(result, Mapping):
+        changed = copy.copy(result)
+        changed[place] = inner  # type: ignore[index]  # dicts and ModelOutputs can be written to
+        return changed
+    parts = [*result[:place], inner, *result[place + 1 :]]
+    return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
 
 
 def output_of(result: Any, choice: OutputChoice, model_name: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Tapped forwards: run a network on images and take what asked-for layers returned, as it was then.
+"""Tapped forwards: run a network on images and take what asked-for layers returned, as it was then; or change it.
 
 Hooks live inside one `with`, only on the modules asked for; the forward stops behind the last of them.
 """
@@ -20,9 +20,12 @@ from torch import Tensor, nn
 from pellucid.errors import TargetError
 from pellucid.models.gradients import NonlinearityRecord
 from pellucid.models.layers import OUTPUT, Layer, call_name, normalise_axes
-from pellucid.models.results import first_tensor
+from pellucid.models.results import first_tensor, with_first_tensor
 
-__all__ = ["OUTPUT", "Activations", "Tap", "copy_without_taps", "record_calls", "tapped_forward"]
+__all__ = ["OUTPUT", "Activations", "Edit", "Tap", "copy_without_taps", "record_calls", "tapped_forward"]
+
+Edit = Callable[[Tensor], Tensor]
+"""What a layer's activations, `[b, c, h, w]`, `[b, n, c]` or `[b, c]`, are replaced by in a forward: the same shape."""
 
 _hooking = threading.Lock()  # hooks come and go, and modules are copied, one at a time
 
@@ -77,20 +80,19 @@ class _Cut(BaseException):
 class _Hook:
     """A forward hook that hears the thread it was made in: another may be running the same network."""
 
-    def __init__(self, heard: Callable[[nn.Module, Any], None]) -> None:
+    def __init__(self, heard: Callable[[nn.Module, Any], Any]) -> None:
         self._heard = heard
         self._thread = threading.get_ident()
 
-    def __call__(self, module: nn.Module, inputs: Any, result: Any) -> None:
-        if threading.get_ident() == self._thread:
-            self._heard(module, result)
+    def __call__(self, module: nn.Module, inputs: Any, result: Any) -> Any:
+        return self._heard(module, result) if threading.get_ident() == self._thread else None
 
     def __deepcopy__(self, memo: Any) -> _Hook:
         return self
 
 
 @contextmanager
-def _hooked(module: nn.Module, heard: Callable[[nn.Module, Any], None]) -> Iterator[None]:
+def _hooked(module: nn.Module, heard: Callable[[nn.Module, Any], Any]) -> Iterator[None]:
     with _hooking:
         handle = module.register_forward_hook(_Hook(heard))
     try:
@@ -111,10 +113,11 @@ def copy_without_taps(module: nn.Module) -> nn.Module:
 
 
 class _Listener:
-    """Takes the requested calls of one forward."""
+    """Takes the requested calls of one forward, and changes those that have an edit."""
 
-    def __init__(self, taps: Iterable[Tap], layers: Mapping[str, Layer]) -> None:
-        self.wanted: dict[str, list[Tap]] = {}
+    def __init__(self, taps: Iterable[Tap], layers: Mapping[str, Layer], edits: Mapping[str, Edit]) -> None:
+        self.wanted: dict[str, list[Tap]] = {name: [] for name in edits}
+        self.edits = edits
         for tap in taps:
             self.wanted.setdefault(tap.layer, []).append(tap)
         self.layers = layers
@@ -123,16 +126,32 @@ class _Listener:
         self.values: dict[Tap, Tensor] = {}
         self._calls: Counter[str] = Counter()
 
-    def hook(self, module_name: str) -> Callable[[nn.Module, Any], None]:
-        def listen(module: nn.Module, result: Any) -> None:
+    def hook(self, module_name: str) -> Callable[[nn.Module, Any], Any]:
+        def listen(module: nn.Module, result: Any) -> Any:
             self._calls[module_name] += 1
             name = call_name(module_name, self._calls[module_name])
-            if name in self.missing and (value := first_tensor(result)) is not None:
-                self.take(name, value)
-                if not self.missing:
-                    raise _Cut
+            if name not in self.missing or (value := first_tensor(result)) is None:
+                return None
+            edited = self.edited(name, value)
+            self.take(name, edited)
+            if not self.missing:
+                raise _Cut
+            return None if edited is value else with_first_tensor(result, edited)
 
         return listen
+
+    def edited(self, name: str, value: Tensor) -> Tensor:
+        """What goes on through the network in place of this value: itself where nobody edits it."""
+        if name not in self.edits:
+            return value
+        axes = self.layers[name].axes
+        changed = self.edits[name](normalise_axes(value, axes))
+        changed = changed.to(value.dtype)
+        back = {"bhwc": (0, 2, 3, 1), "bcn": (0, 2, 1)}.get(axes)
+        changed = changed if back is None else changed.permute(back)
+        if changed.shape != value.shape:
+            raise TargetError(f"an edit of {name} gave {list(changed.shape)} in place of {list(value.shape)}")
+        return changed
 
     def take(self, name: str, value: Tensor) -> None:
         self.missing.discard(name)
@@ -150,25 +169,28 @@ def tapped_forward(
     taps: Iterable[Tap],
     layers: Mapping[str, Layer],
     image: Tensor,
+    edits: Mapping[str, Edit] | None = None,
 ) -> Activations:
-    """Run a forward and take the tapped layers; layers must be among `layers`.
+    """Run a forward and take the tapped layers; what an edit changes is tapped, and goes on, as changed.
+
+    Tapped and edited layers must be among `layers`.
 
     Raises:
         TargetError: a layer that the forward did not reach this time.
     """
     taps = tuple(dict.fromkeys(taps))
-    listener = _Listener(taps, layers)
+    listener = _Listener(taps, layers, edits or {})
     with ExitStack() as stack:
         for module_name in {name.partition("#")[0] for name in listener.wanted if name != OUTPUT}:
             stack.enter_context(_hooked(modules[module_name], listener.hook(module_name)))
         if listener.record is not None:
             stack.enter_context(listener.record)
         try:
-            output = run() if taps else image
+            output = run() if listener.wanted else image
         except _Cut:
             output = None
     if output is not None and OUTPUT in listener.missing:
-        listener.take(OUTPUT, output)
+        listener.take(OUTPUT, listener.edited(OUTPUT, output))
     if listener.missing:
         missing = sorted(listener.missing)[0]
         raise TargetError(f"layer {missing!r} was not reached by this forward, but by the one that listed the layers")

@@ -1,0 +1,1 @@
+"""Every unit of a model, rendered and stored: plan, run, resume, read."""
