@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 import pellucid as pl
 from pellucid.ascent.memory import kept_memory
-from pellucid.ascent.trial import images_for, prepared
+from pellucid.ascent.trial import images_for
+from pellucid.ascent.working import prepared
 from pellucid.models.taps import Tap
 
 

@@ -14,6 +14,7 @@ import psutil
 __all__ = [
     "AtlasError",
     "ImageError",
+    "InversionError",
     "MissingExtra",
     "ModelError",
     "PellucidError",
@@ -56,6 +57,10 @@ class AtlasError(PellucidError, ValueError):
 
 class TableError(PellucidError, ValueError):
     """A table of units does not hold what it should, or cannot be read."""
+
+
+class InversionError(PellucidError, ValueError):
+    """A picture cannot be taken back to an objective, or what is needed for it is not known."""
 
 
 class OutOfMemory(ModelError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,7 +14,8 @@ from torch import Tensor, nn
 import pellucid as pl
 from pellucid.ascent import plan as planning
 from pellucid.ascent.plan import known_plans
-from pellucid.ascent.trial import Candidate, bytes_between, deviation, images_for, prepared, tried
+from pellucid.ascent.trial import bytes_between, deviation, images_for, tried
+from pellucid.ascent.working import Candidate, prepared
 from pellucid.models.taps import Tap
 
 LONG = {"steps": 4096, "size": 16}  # image-steps of one picture: a long run, which is tried first
@@ -260,3 +263,28 @@ def test_a_trials_choice_changes_a_picture_by_rounding_only(monkeypatch: pytest.
     for other in (chosen, *others):
         torch.testing.assert_close(other.images, plain.images, rtol=0, atol=1e-6)
     assert {other.resolved.batch for other in others} == {1, 4}
+
+
+def test_working_copies_are_made_once_and_go_with_their_network() -> None:
+    own = pl.Model(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), size=8)
+    chosen, exact = Candidate("bfloat16", "channels_last", True), Candidate("float32", "channels_last", False)
+    cpu = torch.device("cpu")
+    first = prepared(own, chosen, [Tap("1")], cpu)
+    assert prepared(own, chosen, [Tap("1")], cpu) is first
+    assert prepared(own, chosen, [Tap("0")], cpu) is not first  # another layer has to be left to be seen
+    assert prepared(own, exact, [Tap("0")], cpu) is prepared(own, exact, [Tap("1")], cpu)
+    gone = weakref.ref(first)
+    del own, first
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_twin_runs_modules_of_its_own_on_the_same_weights() -> None:
+    model = pl.Model(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), size=8)
+    twin = model.twin()
+    images = torch.rand(2, 3, *model.size)
+    assert torch.equal(twin(images), model(images))
+    assert (twin.weights_hash, twin.layers) == (model.weights_hash, model.layers)
+    assert not set(map(id, twin._module.modules())) & set(map(id, model._module.modules()))
+    ours, theirs = (dict(one._module.named_parameters()) for one in (model, twin))
+    assert all(theirs[name] is parameter for name, parameter in ours.items())

@@ -54,10 +54,12 @@ def ask(
     size: tuple[int, int],
     *,
     start: Tensor | None = None,
+    parameters: Tensor | None = None,
     probes: Mapping[str, Probe] | None = None,
     groups: Sequence[int] | None = None,
 ) -> Asked:
-    """The jobs that targets mean for a network, at a picture size; `start` is one for all pictures or one for each.
+    """The jobs that targets mean for a network, at a picture size; `start` is one for all pictures or one for each,
+    `parameters` [b, m] what is optimised of each to start from.
 
     Raises:
         TargetError: an unknown layer or class, a channel out of range, a position outside the map.
@@ -69,6 +71,9 @@ def ask(
     numbers = _grouped(recipe, len(objectives), groups)
     if start is not None and start.ndim == 4 and len(start) != len(objectives):
         raise RecipeError(f"start is one picture, or one for each of {len(objectives)}, not {len(start)}")
+    if parameters is not None and (start is not None or len(parameters) != len(objectives)):
+        given = "a start beside them" if start is not None else str(len(parameters))
+        raise RecipeError(f"parameters to start from are a row for each of {len(objectives)} pictures, not {given}")
     beside = parse_penalties(recipe.penalties)
     if recipe.penalties and not beside.terms:
         raise RecipeError(f"penalties {recipe.penalties!r} name none; an example: 'l1:0.05 tv:0.25'")
@@ -86,7 +91,8 @@ def ask(
         terms = _terms(recipe, leader) if group >= 0 else ()
         for attempt in range(recipe.best_of):
             index, key = len(jobs), f"{name} attempt {attempt}" if attempt else name
-            jobs.append(Job(index, objective, key, own_start, beside=beside, group=group, terms=terms))
+            own = parameters[picture] if parameters is not None else None
+            jobs.append(Job(index, objective, key, own_start, own, beside=beside, group=group, terms=terms))
     return Asked(tuple(labels), tuple(jobs))
 
 

@@ -21,7 +21,8 @@ from pellucid.ascent.plan import Plan, make_plan
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.slots import Slots
 from pellucid.ascent.threads import side_by_side
-from pellucid.ascent.trial import Candidate, bytes_between, images_for, prepared, seconds_both_ways
+from pellucid.ascent.trial import bytes_between, images_for, seconds_both_ways
+from pellucid.ascent.working import Candidate, prepared
 from pellucid.models.model import Model, Precision
 from pellucid.models.taps import Tap
 from pellucid.objectives.units import channel

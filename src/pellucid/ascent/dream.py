@@ -29,7 +29,8 @@ from pellucid.ascent.photos import read_photo, resized, tapped
 from pellucid.ascent.progress import DreamProgress, progress_bar
 from pellucid.ascent.rendering import State, Status
 from pellucid.ascent.tiles import MARGIN_PX, Tiles, find_tiles
-from pellucid.ascent.trial import Candidate, bytes_between, images_for, prepared
+from pellucid.ascent.trial import bytes_between, images_for
+from pellucid.ascent.working import Candidate, prepared
 from pellucid.draws import Draws
 from pellucid.errors import ImageError, ModelError, RecipeError, TargetError, is_out_of_memory
 from pellucid.images.image import fitted
@@ -109,11 +110,10 @@ class _Run:
         if guide is not None:
             self.objective = self._guided(guide)
         self.model = prepared(model, _CHOSEN, self.objective.taps, self.device)
-        self.batch = 1
         self.draws = Draws.from_keys([f"seed {recipe.seed}"]).child("shift")
         self.total = recipe.steps * sum(len(tiles) for tiles in self.octaves)
         self.done: list[Octave] = []
-        self.num_tiles = self.num_steps = 0
+        self.batch, self.num_tiles, self.num_steps = 1, 0, 0
         self.detail = torch.zeros_like(self.photo[:, :1, :1], device=self.device)
 
     def _octaves(self) -> list[Tiles]:

@@ -48,7 +48,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Finished:
-    """One picture made. `image` [c, h, w] in the network's range; `parameters` [m] are what was optimised."""
+    """One picture made. `image` [c, h, w] in the network's range; `parameters` [m] are what was optimised.
+    `residual` is how far from stationary it is, where that is known (`realization.py`)."""
 
     job: Job
     image: Tensor
@@ -57,6 +58,7 @@ class Finished:
     history: list[float]
     snapshots: dict[int, Tensor]
     status: Status
+    residual: float | None = None
 
 
 @dataclass

@@ -5,7 +5,7 @@ Nocedal & Wright, "Numerical Optimization", 2006: algorithms 7.4 (two loops), 3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,17 +21,20 @@ _EXPAND = 2.0
 _INNER = 0.1  # a trial inside a bracket keeps this share of it away from its ends
 
 Loss = Callable[[Tensor], tuple[Tensor, Tensor]]
+Score = Callable[[Tensor], Tensor]
 
 
 def ascend(
-    score: Callable[[Float[Tensor, "b n"]], Float[Tensor, " b"]], start: Float[Tensor, "b n"], iterations: int
+    score: Score | Sequence[Score], start: Float[Tensor, "b n"], iterations: int
 ) -> tuple[Float[Tensor, "b n"], list[list[float]]]:
     """Climb `score` from `start` [b, n]: the points reached, and each one's scores after every iteration.
 
-    `score` must score every row by itself, deterministically. No row's score falls: one whose line search finds
+    Several scores are climbed by their mean, one evaluated after the other.
+
+    A `score` must score every row by itself, deterministically. No row's score falls: one whose line search finds
     nothing better, or whose gradient is zero or not finite, stays where it is and its list ends.
     """
-    loss = _loss_of(score)
+    loss = _loss_of([score] if callable(score) else score)
     x = start.detach().clone()
     f, g = loss(x)
     steps: list[Tensor] = []
@@ -56,15 +59,22 @@ def ascend(
     return x, histories
 
 
-def _loss_of(score: Callable[[Tensor], Tensor]) -> Loss:
-    """Minus the score and its gradient by the row."""
+def _loss_of(scores: Sequence[Score]) -> Loss:
+    """Minus the mean score and its gradient by the row."""
 
-    def loss(x: Tensor) -> tuple[Tensor, Tensor]:
+    def of_one(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             values = -score(leaf)
             gradient = torch.autograd.grad(values.sum(), leaf)[0] if values.requires_grad else torch.zeros_like(x)
         return values.detach().to(x.dtype), gradient
+
+    def loss(x: Tensor) -> tuple[Tensor, Tensor]:
+        values, gradient = of_one(scores[0], x)
+        for score in scores[1:]:
+            others = of_one(score, x)
+            values, gradient = values + others[0], gradient + others[1]
+        return (values, gradient) if len(scores) == 1 else (values / len(scores), gradient / len(scores))
 
     return loss
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -14,7 +15,8 @@ from pellucid.ascent.machine import find_device, machine_name, precisions
 from pellucid.ascent.memory import free_bytes
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.threads import side_by_side
-from pellucid.ascent.trial import MOST_ERROR, Candidate, Trial, deviation, images_for, prepared, tried, why_not
+from pellucid.ascent.trial import MOST_ERROR, Trial, deviation, images_for, tried, why_not
+from pellucid.ascent.working import Candidate, prepared
 from pellucid.errors import ModelError
 from pellucid.models.model import Model, Precision
 from pellucid.models.private_copy import Layout
@@ -189,10 +191,8 @@ def _checked(model: Model, resolved: Resolved, recipe: Recipe, taps: Sequence[Ta
     """A short run's plan: the usual choice, unless its responses are too far from float32."""
     if recipe.precision != "auto" or resolved.precision == "float32":
         return Plan(resolved)
-    images = images_for(model, 1, resolved.size, torch.device(resolved.device))
-    exact = _exact(model, taps, images)
     try:
-        error = deviation(_seen(model, resolved.candidate, taps, images), exact)
+        error = _error(model, resolved, taps)
     except (ModelError, RuntimeError) as fault:
         reason = f"{resolved.candidate} cannot run here: {why_not(fault)}"
         return Plan(replace(resolved, precision="float32"), (), (reason,))
@@ -200,6 +200,19 @@ def _checked(model: Model, resolved: Resolved, recipe: Recipe, taps: Sequence[Ta
         return Plan(resolved, (), (f"{resolved.precision} is within {error:.2%} of float32",))
     reason = f"{resolved.precision} is {error:.1%} off float32 here, more than {MOST_ERROR:.0%}: float32 instead"
     return Plan(replace(resolved, precision="float32"), (), (reason,))
+
+
+_errors: WeakKeyDictionary[Model, dict[object, float]] = WeakKeyDictionary()
+
+
+def _error(model: Model, resolved: Resolved, taps: Sequence[Tap]) -> float:
+    """How far the responses to one picture are from float32; looked at once for a network, its layers and a size."""
+    known = _errors.setdefault(model, {})
+    key = resolved.candidate, resolved.size, resolved.device, frozenset(taps)
+    if key not in known:
+        images = images_for(model, 1, resolved.size, torch.device(resolved.device))
+        known[key] = deviation(_seen(model, resolved.candidate, taps, images), _exact(model, taps, images))
+    return known[key]
 
 
 def _measured(

@@ -48,6 +48,7 @@ _LEAST = dict.fromkeys(("steps", "members", "best_of"), 1) | dict.fromkeys(
         "diversity",
         "alignment",
         "prior",
+        "parameter_noise",
     ),
     0,
 )
@@ -99,6 +100,11 @@ class Recipe:
     shared_start: bool = _setting(False, "all pictures start from the same noise")
     octaves: str = _setting("", "sizes one after another, SIZE:STEPS[:RATE..RATE[:SIGMA..SIGMA]], or feature-maps")
     refine: int = _setting(0, "iterations of L-BFGS at the end, without transforms")
+    parameter_noise: float = _setting(
+        0.0, "climb the mean score over normal noise of this spread on what is optimised (for inversion)"
+    )
+    noise_draws: int = _setting(2, "evaluations of the noise at each step, in antithetic pairs")
+    refine_draws: int = _setting(16, "evaluations of the noise in refine, the same at every iteration")
     best_of: int = _setting(1, "starts of each picture, the best of which is kept")
     snapshots: tuple[int, ...] = _setting((), "steps after which to keep a copy (0 is the start)")
     plateau: int = _setting(0, "stop an image when this many steps bring less than --plateau-gain (0: never)")
@@ -145,6 +151,11 @@ class Recipe:
         for name, (is_on, why) in together.items():
             if is_on and coupled:
                 raise RecipeError(f"{name} {why}, and {coupled[0]} couples the pictures of a group: use one of them")
+        for name in ("noise_draws", "refine_draws"):
+            if getattr(self, name) < 2 or getattr(self, name) % 2:
+                raise RecipeError(f"{name} come in pairs: an even number from 2, not {getattr(self, name)}")
+        if self.parameter_noise and self.squash == "clip":
+            raise RecipeError("parameter_noise has no bounds that it could keep to: squash by sigmoid instead of clip")
         if self.refine and self.squash == "clip":
             raise RecipeError("refine has no bounds that it could keep to: squash by sigmoid instead of clip")
         if self.group_layer is not None and not (self.diversity or self.alignment):

@@ -21,12 +21,14 @@ from pellucid.ascent.machine import find_device
 from pellucid.ascent.memory import kept_memory
 from pellucid.ascent.plan import Plan, make_plan
 from pellucid.ascent.progress import Progress, progress_bar
+from pellucid.ascent.realization import Realization
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import Rendering
 from pellucid.errors import ModelError, RecipeError
 from pellucid.images import files
 from pellucid.models.model import Model
 from pellucid.objectives.probes import Probe
+from pellucid.objectives.response_direction import family_of
 
 __all__ = ["TargetLike", "plan", "render", "stream"]
 
@@ -37,6 +39,7 @@ def render(
     *,
     recipe: Recipe | Mapping[str, Any] | None = None,
     start: Tensor | None = None,
+    parameters: Tensor | None = None,
     groups: Sequence[int] | None = None,
     probes: Mapping[str, Probe] | None = None,
     make_image: ImageMaker | None = None,
@@ -52,6 +55,7 @@ def render(
     Args:
         recipe: how; `settings` are fields of `Recipe` that change it, e.g. `steps=128`.
         start: picture [c, h, w] in [0, 1] to start from, instead of noise; or one for each picture, [b, c, h, w].
+        parameters: what is optimised [b, m], to start from exactly: a rendering's own, to go on from it.
         groups: a number for each picture; those of one number are a group, which diversity, alignment and
             shared_low_res couple (-1: in none). By default the `members` of a target are one.
         probes: what `probe:NAME` means.
@@ -65,7 +69,7 @@ def render(
         RecipeError: an unknown or bad setting, or settings that contradict each other.
         ModelError: the network cannot run at this size.
     """
-    given = {"start": start, "groups": groups, "probes": probes, "make_image": make_image}
+    given = {"start": start, "parameters": parameters, "groups": groups, "probes": probes, "make_image": make_image}
     run = _Run(model, targets, recipe, callback, given, settings)
     with progress_bar() if progress else nullcontext(None) as run.show:
         finished = sorted(run, key=lambda done: done.job.index)
@@ -80,6 +84,7 @@ def stream(
     *,
     recipe: Recipe | Mapping[str, Any] | None = None,
     start: Tensor | None = None,
+    parameters: Tensor | None = None,
     groups: Sequence[int] | None = None,
     probes: Mapping[str, Probe] | None = None,
     make_image: ImageMaker | None = None,
@@ -87,7 +92,7 @@ def stream(
     **settings: Any,
 ) -> Iterator[Rendering]:
     """Like `render`, but yields each picture, a rendering of one, as soon as it has finished."""
-    given = {"start": start, "groups": groups, "probes": probes, "make_image": make_image}
+    given = {"start": start, "parameters": parameters, "groups": groups, "probes": probes, "make_image": make_image}
     run = _Run(model, targets, recipe, callback, given, settings)
     return (run.rendering([finished]) for finished in run)
 
@@ -128,7 +133,10 @@ class _Run:
         size = self.recipes[-1].size or model.size
         start = self._start_picture(given.get("start"))
         probes, groups = given.get("probes"), given.get("groups")
-        asked = ask(targets, model, self.recipe, size, start=start, probes=probes, groups=groups)
+        from_there = given.get("parameters")
+        asked = ask(
+            targets, model, self.recipe, size, start=start, parameters=from_there, probes=probes, groups=groups
+        )
         self.labels, self.jobs, self.taps = asked.labels, asked.jobs, asked.taps
         self.largest_group = asked.largest_group
         if self.recipe.octaves:
@@ -136,7 +144,10 @@ class _Run:
         self.plans = [make_plan(one, model, len(self.jobs), self.taps, self.largest_group) for one in self.recipes]
         self.plan = self.plans[-1]
         self.resolved = self.plan.resolved
-        image_for(self.recipes[-1], self.resolved, model.channels, self.make_image, 1)  # can it be made at all?
+        one = image_for(self.recipes[-1], self.resolved, model.channels, self.make_image, 1)  # can it be made at all?
+        if from_there is not None and from_there.shape[1:] != one.flat().shape[1:]:
+            wanted = one.flat().shape[1]
+            raise RecipeError(f"parameters of these pictures are [b, {wanted}], not {list(from_there.shape)}")
         self._began, self._past_steps, self._stopped = 0.0, 0, False
 
     def __iter__(self) -> Iterator[Finished]:
@@ -226,6 +237,10 @@ class _Run:
             model_hash=self.model.weights_hash,
             parameters=torch.stack([one.parameters for one in finished]),
             value_range=self.model.value_range,
+            realizations=tuple(
+                Realization(family_of(one.job.objective), one.residual, one.job.key, self.make_image is not None)
+                for one in finished
+            ),
         )
 
     def _start_picture(self, start: Tensor | None) -> Tensor | None:

@@ -15,11 +15,12 @@ from PIL import Image
 from torch import Tensor
 
 from pellucid.ascent.plan import Resolved
+from pellucid.ascent.realization import Realization
 from pellucid.ascent.recipe import Recipe
 from pellucid.errors import ImageError
 from pellucid.images.files import write
 from pellucid.images.sheets import contact_sheet, picture
-from pellucid.images.sidecars import write_sidecar
+from pellucid.images.sidecars import read_sidecar, write_sidecar
 from pellucid.images.video import Reel, film, write_video
 
 __all__ = ["Rendering", "State", "Status"]
@@ -51,7 +52,8 @@ class Rendering:
 
     `images` [b, c, h, w] float32, in the network's value range; `scores` [b] clean (without transforms), in the
     layer's units; `history` [steps, b], the scores under transforms, NaN behind an image's end; `snapshots` step ->
-    [b, c, h, w] (NaN for an image that had ended); `parameters` [b, m], what was optimised.
+    [b, c, h, w] (NaN for an image that had ended); `parameters` [b, m], what was optimised; `realizations` [b], what an
+    inversion needs beside them.
     """
 
     images: Float[Tensor, "b c h w"]
@@ -66,6 +68,7 @@ class Rendering:
     model_hash: str
     parameters: Float[Tensor, "b m"] = field(repr=False)
     value_range: tuple[float, float] = (0.0, 1.0)
+    realizations: tuple[Realization, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -88,6 +91,7 @@ class Rendering:
             model_hash=self.model_hash,
             parameters=self.parameters[which],
             value_range=self.value_range,
+            realizations=self.realizations[which],
         )
 
     @property
@@ -121,6 +125,8 @@ class Rendering:
             "status": asdict(self.status[which]),
             "recipe": self.recipe.as_dict(),
             "resolved": asdict(self.resolved),
+            "value_range": list(self.value_range),
+            "realization": self.realizations[which].as_dict() if self.realizations else None,
         }
 
     def save(
@@ -134,7 +140,8 @@ class Rendering:
         """Write the picture, or all pictures as a contact sheet, and beside it the floats they were made of.
 
         The suffix chooses the format (PNG, WebP, JPEG). The sidecar `NAME.safetensors` holds images and parameters in
-        float32 and the provenance; eight bits a pixel lose what inversion needs.
+        the precision they were made in, and the provenance: eight bits a pixel lose what inversion needs. `load` reads
+        it back.
 
         Raises:
             ImageError: the file cannot be written.
@@ -146,9 +153,41 @@ class Rendering:
             path, shown, alpha=self.alpha, metadata={"pellucid": json.dumps(records[0] if len(self) == 1 else records)}
         )
         if sidecar:
-            tensors = {"images": self.images, "parameters": self.parameters.float(), "scores": self.scores}
+            tensors = {"images": self.images, "parameters": self.parameters, "scores": self.scores}
             write_sidecar(path.with_suffix(".safetensors"), tensors, {"pellucid": json.dumps(records)})
         return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Rendering:
+        """What `save` wrote: from the sidecar, or from a picture that has one beside it. Histories are not kept.
+
+        Raises:
+            ImageError: there is no sidecar, or it holds no rendering.
+        """
+        path = Path(path).with_suffix(".safetensors")
+        tensors, texts = read_sidecar(path)
+        try:
+            records = json.loads(texts["pellucid"])
+            first = records[0]
+            made_by = [record.get("realization") for record in records]
+            size = len(tensors["images"])
+            return cls(
+                images=tensors["images"],
+                scores=tensors["scores"],
+                history=torch.empty(0, size),
+                snapshots={},
+                status=tuple(Status(**record["status"]) for record in records),
+                targets=tuple(record["target"] for record in records),
+                recipe=Recipe.of(first["recipe"]),
+                resolved=Resolved(**{**first["resolved"], "size": tuple(first["resolved"]["size"])}),
+                model_name=first["model"],
+                model_hash=first["model_hash"],
+                parameters=tensors["parameters"],
+                value_range=tuple(first.get("value_range", (0.0, 1.0))),
+                realizations=tuple(Realization.of(one) for one in made_by) if all(made_by) else (),
+            )
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            raise ImageError(f"'{path}' holds no rendering of Pellucid's: {type(error).__name__} {error}") from None
 
     def contact_sheet(self, labels: Sequence[str] | None = None, *, columns: int | None = None) -> Image.Image:
         """All pictures on one page, each with its target or label, as a PIL image; transparency lies on a checkerboard.

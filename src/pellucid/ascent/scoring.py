@@ -5,7 +5,6 @@ The gradient is taken back part by part: each part's time can be told, and none 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ from torch import Tensor
 
 from pellucid.ascent.jobs import Slot
 from pellucid.ascent.plan import Resolved
+from pellucid.ascent.ranges import into_range
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.stopwatch import Stopwatch
-from pellucid.ascent.trial import prepared
+from pellucid.ascent.working import Candidate, prepared
 from pellucid.draws import Draws
 from pellucid.images.alpha import over, random_backgrounds
 from pellucid.models.gradients import IdentityReLU, RedirectedReLU
@@ -57,12 +57,14 @@ class Sight:
     ) -> None:
         """`taps` are all that the jobs to come look at; `ranges` those of the pictures' channels."""
         self.recipe = recipe
-        # What is not in [0, 1] by itself, such as angles and depths, is meant as it is.
-        self._as_it_is = [not (low == 0 and high == 1) and math.isfinite(high - low) for low, high in ranges]
+        self._ranges = ranges
         device = torch.device(resolved.device)
         exact: Precision = "float64" if resolved.precision == "float64" else "float32"
-        self.model = prepared(model, resolved.candidate, taps, device)
-        self.exact_model = self.model if resolved.precision == exact else model.at(device=device, precision=exact)
+        # A network may keep things between its layers: beside other threads everyone runs modules of their own.
+        self.model = prepared(model, resolved.candidate, taps, device).twin()
+        self.exact_model = self.model
+        if resolved.precision != exact:
+            self.exact_model = prepared(model, Candidate(exact, "channels_last", False), taps, device).twin()
         self.transform = parse(recipe.transforms)
         self.watch = Stopwatch(device)
         self._slots: Sequence[Slot | None] = ()
@@ -117,21 +119,23 @@ class Sight:
     def judged(self, pictures: Tensor, slots: Sequence[Slot]) -> Tensor:
         """Scores [b] without transforms, in float32 or better, of pictures in [0, 1]: by what was asked for alone."""
         objective = PerImage([slot.job.objective for slot in slots])
-        return objective(self._tapped(self.exact_model, self._flat(pictures), pictures, objective.taps))
+        return objective(self.exact(pictures, objective.taps))
 
     def climbed(self, pictures: Tensor, slots: Sequence[Slot]) -> Tensor:
         """The same, differentiable, and with penalties: what a line search follows."""
         objective = PerImage([slot.job.climbed for slot in slots])
-        return objective(self._tapped(self.exact_model, self._flat(pictures), pictures, objective.taps))
+        return objective(self.exact(pictures, objective.taps))
+
+    def exact(self, pictures: Tensor, taps: Sequence[Tap]) -> Activations:
+        """What layers say of pictures in [0, 1], without transforms and in float32 or better."""
+        return self._tapped(self.exact_model, self._flat(pictures), pictures, taps)
 
     def in_range(self, images: Tensor) -> Tensor:
         """From [0, 1] to the range that the network was declared to take; opacity stays as it is."""
-        low, high = self.model.value_range
-        if (low, high) == (0.0, 1.0):
-            return images
-        kept = torch.tensor([*self._as_it_is[: self.model.channels], self.recipe.alpha], device=images.device)
-        mapped = low + images * (high - low)
-        return torch.where(kept[: images.shape[1], None, None], images, mapped) if kept.any() else mapped
+        if images.shape[1] == self.model.channels:
+            return into_range(images, self._ranges, self.model.value_range)
+        colors, opacity = images[:, :-1], images[:, -1:]
+        return torch.cat([into_range(colors, self._ranges, self.model.value_range), opacity], 1)
 
     def _scores(self, shown: Tensor, canvas: Tensor) -> tuple[Tensor, Tensor]:
         """What every image scores by itself, and with what its group says."""

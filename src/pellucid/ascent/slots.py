@@ -19,12 +19,15 @@ from pellucid.ascent.image_for import image_for, with_prior
 from pellucid.ascent.jobs import Finished, ImageMaker, Job, Slot
 from pellucid.ascent.lbfgs import ascend
 from pellucid.ascent.optimizers import build_optimizer
+from pellucid.ascent.parameter_noise import View, mean_view, shifts
 from pellucid.ascent.plan import Resolved
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import State, Status
 from pellucid.ascent.rescue import Rescue
 from pellucid.ascent.scoring import Sight
+from pellucid.ascent.stationarity import residuals
 from pellucid.draws import Draws
+from pellucid.images.image import Image
 from pellucid.images.shared import SharedLowRes
 from pellucid.models.model import Model
 from pellucid.models.taps import Tap
@@ -82,24 +85,35 @@ class Slots:
 
     def step(self) -> None:
         """One step of ascent for every image under way."""
-        watch = self.sight.watch
         if self._is_stale:
             self.sight.look_at(self.slots)
             self._is_stale = False
+        seen = mean_view(self._viewed(shift) for shift in self._shifts())
+        with self.sight.watch.time("optimizer"):
+            sizes = [torch.linalg.vector_norm(gradient.flatten(1), float("inf"), dim=1) for gradient in seen.gradients]
+            peaks = torch.stack(sizes).amax(0)
+            if seen.deaf is not None:
+                peaks = torch.where(seen.deaf & torch.isfinite(peaks), 0, peaks)
+            self._move(seen.scores.cpu().tolist(), peaks.cpu().tolist(), seen.gradients)
+
+    def _shifts(self) -> Sequence[Tensor | None]:
+        """The noise of this step on what is optimised; one None without."""
+        if not self.recipe.parameter_noise:
+            return [None]
+        steps = torch.tensor([slot.step if slot else 0 for slot in self.slots])
+        return shifts(self.draws, self.recipe.parameter_noise, self.recipe.noise_draws, self.image.flat(), 1 + steps)
+
+    def _viewed(self, shift: Tensor | None) -> View:
+        """The pictures at a place beside their parameters, or at them, scored, with the gradients back."""
+        watch = self.sight.watch
         with watch.time("image"):
-            images = self.image()
+            images = self.image() if shift is None else self.image.at(self.image.flat() + shift)
             canvas = images.detach().requires_grad_()
             self._keep_snapshots(canvas)
         seen = self.sight.see(canvas, self.draws)
         with watch.time("image"):
             to_image = torch.autograd.grad(images, self.parameters, seen.gradient, materialize_grads=True)
-            gradients = with_prior(self.image, self.recipe.prior, to_image)
-        with watch.time("optimizer"):
-            sizes = [torch.linalg.vector_norm(gradient.flatten(1), float("inf"), dim=1) for gradient in gradients]
-            peaks = torch.stack(sizes).amax(0)
-            if seen.deaf is not None:
-                peaks = torch.where(seen.deaf & torch.isfinite(peaks), 0, peaks)
-            self._move(seen.scores.cpu().tolist(), peaks.cpu().tolist(), gradients)
+            return View(seen.scores, list(with_prior(self.image, self.recipe.prior, to_image)), seen.deaf)
 
     def end(self, state: State) -> None:
         """End every image under way, as it is."""
@@ -120,14 +134,17 @@ class Slots:
         rows, slots = [row for row, _ in leaving], [slot for _, slot in leaving]
         pictures, flat = self._refined(rows, slots)
         scores = self.sight.judged(pictures, slots).cpu().tolist()
+        left = residuals(self.sight, self._new_image, flat, slots)
         images, flat = self.sight.in_range(pictures).cpu(), flat.cpu()
-        finished = [self._finished(slot, images[i], flat[i], scores[i]) for i, slot in enumerate(slots)]
+        finished = [self._finished(slot, images[i], flat[i], scores[i], left[i]) for i, slot in enumerate(slots)]
         for row in rows:
             self.slots[row] = None
         self._is_stale = True
         return finished
 
-    def _finished(self, slot: Slot, image: Tensor, parameters: Tensor, score: float) -> Finished:
+    def _finished(
+        self, slot: Slot, image: Tensor, parameters: Tensor, score: float, residual: float | None
+    ) -> Finished:
         assert slot.ended is not None
         state = slot.ended
         if slot.rescue.is_carried and state in ("done", "converged") and not score > 0:
@@ -135,7 +152,7 @@ class Slots:
         if slot.step in self.recipe.snapshots:
             slot.snapshots[slot.step] = image.float()
         status = Status(state, slot.step, slot.rescue.how)
-        return Finished(slot.job, image.float(), parameters, score, slot.history, slot.snapshots, status)
+        return Finished(slot.job, image.float(), parameters, score, slot.history, slot.snapshots, status, residual)
 
     @torch.no_grad()
     def _refined(self, rows: list[int], slots: list[Slot]) -> tuple[Tensor, Tensor]:
@@ -145,15 +162,22 @@ class Slots:
         if not self.recipe.refine or not whole:
             return self.image()[rows], flat
         image, chosen = self._new_image(len(whole)), [slots[i] for i in whole]
-        best, histories = ascend(
-            lambda parameters: self.sight.climbed(image.at(parameters), chosen), flat[whole], self.recipe.refine
-        )
+        around: Sequence[Tensor | None] = [None]
+        if self.recipe.parameter_noise:  # the same noise at every point, or no line search could compare two
+            own = Draws.from_keys([slot.job.key for slot in chosen])
+            around = shifts(own, self.recipe.parameter_noise, self.recipe.refine_draws, flat[whole])
+        scores = [partial(self._climbed, image, chosen, shift) for shift in around]
+        best, histories = ascend(scores, flat[whole], self.recipe.refine)
         flat = flat.index_copy(0, torch.tensor(whole, device=flat.device), best)
         for slot, history in zip(chosen, histories, strict=True):
             slot.history.extend(history)
         image = self._new_image(len(rows))
         image.unflat(flat)
         return image(), flat
+
+    def _climbed(self, image: Image, slots: Sequence[Slot], shift: Tensor | None, parameters: Tensor) -> Tensor:
+        """The scores [m] of pictures with these parameters, or beside them."""
+        return self.sight.climbed(image.at(parameters if shift is None else parameters + shift), slots)
 
     @torch.no_grad()
     def _start(self, rows: list[int]) -> None:

@@ -11,20 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.ascent.memory import kept_memory
+from pellucid.ascent.working import Candidate, prepared
 from pellucid.errors import ModelError, is_out_of_memory
-from pellucid.models.model import Model, Precision
-from pellucid.models.private_copy import Layout
+from pellucid.models.model import Model
 from pellucid.models.taps import Tap
 from pellucid.models.value_range import in_range
 
 __all__ = [
     "MOST_ERROR",
-    "Candidate",
     "Trial",
     "bytes_between",
     "deviation",
     "images_for",
-    "prepared",
     "seconds_both_ways",
     "tried",
     "why_not",
@@ -32,18 +30,6 @@ __all__ = [
 
 MOST_ERROR = 0.02  # of the responses, relative to float32: more, and a precision is not used unless asked for
 _REPEATS = 3
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One way to run a network."""
-
-    precision: Precision
-    layout: Layout
-    folded: bool
-
-    def __str__(self) -> str:
-        return f"{self.precision}, {self.layout}{', batch norms folded' if self.folded else ''}"
 
 
 @dataclass(frozen=True)
@@ -57,12 +43,6 @@ class Trial:
     error: float | None
     bytes_per_image: int
     failure: str | None = None
-
-
-def prepared(model: Model, candidate: Candidate, taps: Sequence[Tap], device: torch.device) -> Model:
-    """A working copy of the network as the candidate wants it, with what is tapped left to be seen."""
-    folded = model.folded([tap.layer for tap in taps]) if candidate.folded else model
-    return folded.at(device=device, precision=candidate.precision, layout=candidate.layout)
 
 
 def images_for(model: Model, count: int, size: tuple[int, int], device: torch.device) -> Tensor:

@@ -1,1 +1,58 @@
-"""From a picture back to the objective it visualizes, and networks compared by it."""
+"""From an image back to the objective that it visualizes (Grad-IFV), and networks compared by it.
+
+    import pellucid as pl
+
+    cat = pl.render(model, "mixed4a:12", transforms="none")
+    print(pl.inverse.invert(model, cat).ranked())
+
+Names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pellucid.inverse.comparing import compare
+    from pellucid.inverse.comparison import Comparison
+    from pellucid.inverse.critical_spaces import CriticalSpace, critical_space
+    from pellucid.inverse.inversion import Inversion
+    from pellucid.inverse.inverting import invert, jacobians_of
+    from pellucid.inverse.sampling import sparse_objectives
+    from pellucid.objectives.response_direction import response_direction
+
+# No module of this room is named like a public function: importing it would take the function's place here.
+_HOMES = {
+    "Comparison": "pellucid.inverse.comparison",
+    "CriticalSpace": "pellucid.inverse.critical_spaces",
+    "Inversion": "pellucid.inverse.inversion",
+    "compare": "pellucid.inverse.comparing",
+    "critical_space": "pellucid.inverse.critical_spaces",
+    "invert": "pellucid.inverse.inverting",
+    "jacobians_of": "pellucid.inverse.inverting",
+    "response_direction": "pellucid.objectives.response_direction",
+    "sparse_objectives": "pellucid.inverse.sampling",
+}
+
+__all__ = [
+    "Comparison",
+    "CriticalSpace",
+    "Inversion",
+    "compare",
+    "critical_space",
+    "invert",
+    "jacobians_of",
+    "response_direction",
+    "sparse_objectives",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pellucid.inverse' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

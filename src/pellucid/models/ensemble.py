@@ -70,6 +70,10 @@ class Ensemble(Model):
         own = {prefix: [n.partition("/")[2] for n in kept if n.startswith(f"{prefix}/")] for prefix in self.members}
         return Ensemble(**{prefix: member.folded(own[prefix]) for prefix, member in self.members.items()})
 
+    def twin(self) -> Ensemble:
+        """The same ensemble with a twin of every member."""
+        return Ensemble(**{prefix: member.twin() for prefix, member in self.members.items()})
+
     @property
     def weights_hash(self) -> str:
         """The members' hashes, joined."""

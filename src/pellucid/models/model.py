@@ -73,8 +73,7 @@ class Model:
         if not isinstance(module, nn.Module):
             raise ModelError(f"pl.Model takes a torch.nn.Module, not {type(module).__name__}")
         self.name = name or type(module).__name__
-        height, width = (size, size) if isinstance(size, int) else size
-        self.size = (int(height), int(width))
+        self.size = (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
         self.mean, self.std = numbers_of_channels("mean", mean), numbers_of_channels("std", std)
         self.channels = channels or (len(self.mean) if self.mean else 3)
         self.value_range = (float(value_range[0]), float(value_range[1]))
@@ -130,28 +129,20 @@ class Model:
         """
         if precision not in _DTYPES:
             raise ModelError(f"no precision {precision!r}. There are: {', '.join(_DTYPES)}.")
-        other = copy.copy(self)
-        other._module = cast_copy(self._module, device, _DTYPES[precision], layout)
-        other.precision, other.layout = precision, layout
-        other._layers_at = dict(self._layers_at)
-        other.__dict__["weights_hash"] = self.weights_hash  # the identity of a network is that of its original weights
-        other._refresh()
-        return other
+        module = cast_copy(self._module, device, _DTYPES[precision], layout)
+        return self._with(module, precision=precision, layout=layout)
 
     def folded(self, kept: Iterable[str] = ()) -> Model:
         """The same network with `num_folded` batch norms folded into the convolutions before them, where it is exact.
 
         Such a convolution then gives what its batch norm did: name those that are to be tapped in `kept`.
         """
-        other = copy.copy(self)
-        other._module = copy_without_taps(self._module)
-        other._layers_at = {self.size: self.layers}
-        other._refresh()
+        _ = self.layers  # found before anything is folded
+        other = self._with(copy_without_taps(self._module))
         probe = torch.zeros(1, self.channels, *self.size, device=self.device, dtype=self._scale.dtype)
-        names = {name.partition("#")[0] for name in kept}
         with torch.no_grad():
+            names = {name.partition("#")[0] for name in kept}
             other.num_folded = fold_batch_norms(other._module, lambda: other._run(probe), names)
-        other.__dict__["weights_hash"] = self.weights_hash
         other._refresh()
         return other
 
@@ -163,10 +154,19 @@ class Model:
         """
         module = copy_without_taps(self._module)
         fill(module)
+        other = self._with(private_copy(module, self.name), _layers_at={})
+        del other.__dict__["weights_hash"]
+        return other
+
+    def twin(self) -> Model:
+        """The same network with modules of its own and the same parameters: to run beside this one in a thread."""
+        return self._with(copy_without_taps(self._module, sharing_parameters=True))
+
+    def _with(self, module: nn.Module, **known: object) -> Model:
+        """The same contract and knowledge, around another private module that holds the same network."""
+        _ = self.weights_hash  # the identity of a network is that of its original weights
         other = copy.copy(self)
-        other._module = private_copy(module, self.name)
-        other._layers_at = {}
-        other.__dict__.pop("weights_hash", None)
+        other.__dict__.update({"_layers_at": dict(self._layers_at), **known, "_module": module})
         other._refresh()
         return other
 

@@ -102,10 +102,14 @@ def _hooked(module: nn.Module, heard: Callable[[nn.Module, Any], Any]) -> Iterat
             handle.remove()
 
 
-def copy_without_taps(module: nn.Module) -> nn.Module:
-    """A deep copy with the network's own hooks only, also while another thread is tapping the original."""
+def copy_without_taps(module: nn.Module, *, sharing_parameters: bool = False) -> nn.Module:
+    """A deep copy with the network's own hooks only, also while another thread is tapping the original.
+
+    With `sharing_parameters` it has modules and buffers of its own, but the same parameters.
+    """
+    shared = {id(parameter): parameter for parameter in module.parameters()} if sharing_parameters else {}
     with _hooking:
-        copied = copy.deepcopy(module)
+        copied = copy.deepcopy(module, shared)
     for part in copied.modules():
         for key in [key for key, hook in part._forward_hooks.items() if isinstance(hook, _Hook)]:
             del part._forward_hooks[key]

@@ -80,7 +80,7 @@ def command(
         watch.says(f"loading {model_a} and {model_b}")
         nets = open_model(model_a, weights=weights_a), open_model(model_b, weights=weights_b)
         from pellucid.app.comparison.page import write_page
-        from pellucid.inverse.compare import RECIPE, compare
+        from pellucid.inverse.comparing import RECIPE, compare
 
         recipe = replace(RECIPE, seed=seed, **({} if steps is None else {"steps": steps}))
         for net, name in ((nets[0], 0), (nets[1], 1)):  # a name that is none is said before the first step

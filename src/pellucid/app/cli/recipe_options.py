@@ -22,7 +22,7 @@ _PANELS = {
     "Picture": ("size", "image", "squash", "color", "alpha", "decay", "sd", "start", "seed"),
     "Ascent": (
         *("steps", "learning_rate", "schedule", "final_rate", "optimizer", "transforms", "blur", "octaves", "refine"),
-        *("plateau", "plateau_gain", "level", "best_of", "rescue"),
+        *("parameter_noise", "noise_draws", "refine_draws", "plateau", "plateau_gain", "level", "best_of", "rescue"),
     ),
     "What else moves the picture": ("penalties", "prior", "relu_gradient", "max_pool_gradient"),
     "Groups": ("members", "diversity", "alignment", "group_layer", "shared_low_res", "shared_start"),

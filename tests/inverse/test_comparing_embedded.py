@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.ascent.recipe import Recipe
-from pellucid.inverse.compare import RECIPE, compare
+from pellucid.inverse.comparing import RECIPE, compare
 from pellucid.models.model import Model
 from pellucid.models.zoo import load
 

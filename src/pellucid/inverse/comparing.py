@@ -27,7 +27,7 @@ from pellucid.errors import ModelError, RecipeError, TargetError
 from pellucid.images.build import build_image
 from pellucid.inverse.comparison import Comparison, best
 from pellucid.inverse.correlation import moments_of
-from pellucid.inverse.invert import invert
+from pellucid.inverse.inverting import invert
 from pellucid.inverse.verify import reoptimised, similarity
 from pellucid.models.equalised import Equalised
 from pellucid.models.model import Model

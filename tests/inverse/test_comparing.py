@@ -12,7 +12,7 @@ from torch import nn
 
 from pellucid.ascent.recipe import Recipe
 from pellucid.errors import ModelError, PellucidError, RecipeError, TargetError
-from pellucid.inverse.compare import RECIPE, compare
+from pellucid.inverse.comparing import RECIPE, compare
 from pellucid.inverse.comparison import Comparison, assigned, best
 from pellucid.models.model import Model
 

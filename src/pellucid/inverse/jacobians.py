@@ -1,0 +1,115 @@
+"""Jacobians of responses by what was optimised: one forward, and as many backward passes as there are units, in chunks.
+
+A chunk of units goes back through the network as one batch, so that a pass costs what a picture of a large batch does.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["Linearization", "chunk_of", "jacobian_rows", "linearized"]
+
+Function = Callable[[Tensor], Tensor]
+
+_CHUNK_PIXELS = 16 * 224 * 224  # that go back at once: gradients of some hundred MB, and no gain on a CPU beyond
+_MEMORY_SHARE = 0.5  # of what is free: beyond it a Jacobian lives in a file
+
+
+@dataclass(frozen=True)
+class Linearization:
+    """A picture's response [n] and the Jacobian of it [n, m], both the mean over some places around the picture.
+
+    `bytes_on_disk` is the size of the file that the Jacobian lives in, 0 where memory holds it.
+    """
+
+    response: Float[Tensor, " n"]
+    jacobian: Float[Tensor, "n m"]
+    bytes_on_disk: int = 0
+
+
+def chunk_of(num_pixels: int, num_images: int = 1) -> int:
+    """How many units go back at once, for pictures of `num_pixels`."""
+    return max(1, _CHUNK_PIXELS // (num_pixels * num_images))
+
+
+def linearized(
+    function: Function, flat: Float[Tensor, "b m"], shifts: Sequence[Float[Tensor, "b m"] | None], num_pixels: int
+) -> list[Linearization]:
+    """The responses and Jacobians of `function`, `[b, m] -> [b, n]`, at parameters, as the mean over shifts of them.
+
+    None among the shifts is the place itself. Row i of the result must depend on row i of the argument alone. What
+    memory does not hold is kept in a temporary file, gone with the last that uses it.
+    """
+    total: Tensor | None = None
+    jacobian, on_disk = torch.empty(0), 0
+    chunk = chunk_of(num_pixels, len(flat))
+    for shift in shifts:
+        response: Tensor | None = None
+        for units, response, rows in jacobian_rows(function, flat if shift is None else flat + shift, chunk):
+            if not jacobian.numel():
+                jacobian, on_disk = _zeros((len(flat), response.shape[1], flat.shape[1]), rows.dtype)
+            jacobian[:, units].add_(rows.to("cpu"), alpha=1 / len(shifts))
+        assert response is not None
+        total = response.double() / len(shifts) if total is None else total + response.double() / len(shifts)
+    assert total is not None
+    return [Linearization(one, rows, on_disk) for one, rows in zip(total.cpu(), jacobian, strict=True)]
+
+
+def jacobian_rows(
+    function: Function, flat: Float[Tensor, "b m"], chunk: int
+) -> Iterator[tuple[slice, Float[Tensor, "b n"], Float[Tensor, "b c m"]]]:
+    """The Jacobians of `function`, a chunk of units after the other: which units, the response, their rows.
+
+    One backward pass serves a unit of all pictures, since no picture's response depends on another's parameters.
+    """
+    leaf = flat.detach().requires_grad_()
+    with torch.enable_grad():
+        response = function(leaf)
+    num_units = response.shape[1]
+    for first in range(0, num_units, chunk):
+        units = slice(first, min(first + chunk, num_units))
+        yield units, response.detach(), _backward(response, leaf, units, is_last=units.stop == num_units)
+
+
+def _backward(response: Tensor, leaf: Tensor, units: slice, *, is_last: bool) -> Tensor:
+    """The rows [b, c, m] of some units."""
+    num_units = units.stop - units.start
+    if not response.requires_grad:
+        return leaf.new_zeros(len(leaf), num_units, leaf.shape[1])
+    picked = response.new_zeros(num_units, *response.shape)
+    picked[torch.arange(num_units), :, torch.arange(units.start, units.stop)] = 1
+    if num_units == 1:
+        (row,) = torch.autograd.grad(
+            response, leaf, picked[0], retain_graph=not is_last, allow_unused=True, materialize_grads=True
+        )
+        return row[:, None]
+    (rows,) = torch.autograd.grad(
+        response,
+        leaf,
+        picked,
+        is_grads_batched=True,
+        retain_graph=not is_last,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    # A picture that the response does not depend on has one row of zeros for all units.
+    return rows.transpose(0, 1) if rows.ndim == 3 else rows[:, None].expand(-1, num_units, -1)
+
+
+def _zeros(shape: tuple[int, int, int], dtype: torch.dtype) -> tuple[Tensor, int]:
+    """Zeros in memory, or in a file where memory has no room for them: the tensor, and the bytes in the file."""
+    num_bytes = torch.tensor([], dtype=dtype).element_size() * shape[0] * shape[1] * shape[2]
+    if num_bytes <= _MEMORY_SHARE * psutil.virtual_memory().available:
+        return torch.zeros(shape, dtype=dtype), 0
+    numbers = np.dtype(str(dtype).removeprefix("torch."))
+    with tempfile.TemporaryFile(prefix="pellucid-jacobian-") as file:  # the map keeps it open; without a name it is
+        mapped = np.memmap(file, numbers, "w+", shape=shape)  # gone with the process, however that ends
+    return torch.from_numpy(mapped), num_bytes

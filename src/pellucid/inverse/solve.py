@@ -1,0 +1,81 @@
+"""One picture's objective from its response and the Gram matrix of its gradient: plain, and nonnegative."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pellucid.inverse.linear_algebra import complement, metric, metric_inverse, orthonormal
+from pellucid.inverse.nonnegative import nonnegative_minimum
+
+__all__ = ["Solution", "modulo", "solved"]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What one picture's gradient says: vectors [n] of length 1, with <r, t> >= 0.
+
+    `values` s_1 <= s_2 <= … are the singular values of the gradient's matrix in the space that was searched; `second`
+    is the vector of s_2. `excluded` [n, d] is the orthonormal basis of what M t was kept out of.
+    """
+
+    plain: Float[Tensor, " n"]
+    second: Float[Tensor, " n"]
+    nonnegative: Float[Tensor, " n"] | None
+    values: Float[Tensor, " e"]
+    vectors: Float[Tensor, "n e"]
+    excluded: Float[Tensor, "n d"]
+
+
+def solved(
+    gradient_gram: Float[Tensor, "n n"],
+    response: Float[Tensor, " n"],
+    cosine_power: int,
+    excluded: Float[Tensor, "n d"],
+    *,
+    nonnegative: bool,
+) -> Solution:
+    """The objectives t of length 1 that make the gradient smallest: |A^T t| with A A^T = `gradient_gram`.
+
+    A = M J for one Jacobian. `excluded` is an orthonormal basis of W-perp: M t is kept perpendicular to it.
+    """
+    m = metric(response, cosine_power)
+    space = complement(orthonormal(m @ excluded))
+    values, vectors = torch.linalg.eigh(space.T @ gradient_gram @ space)
+    lifted = space @ vectors
+    plain, second = (_towards(response, lifted[:, place]) for place in (0, min(1, lifted.shape[1] - 1)))
+    found = _nonnegative(gradient_gram, m, excluded, response, plain, second) if nonnegative else None
+    return Solution(plain, second, found, values.clamp(min=0).sqrt(), lifted, excluded)
+
+
+def _nonnegative(
+    gradient_gram: Tensor, m: Tensor, excluded: Tensor, response: Tensor, plain: Tensor, second: Tensor
+) -> Tensor:
+    starts = [plain, -plain, response.double(), second, -second]
+    if not excluded.shape[1]:
+        return nonnegative_minimum(gradient_gram, torch.eye(len(m), dtype=torch.float64), starts)
+    # With a space left out, z alone would slide into it: what counts is z modulo that space, |P_W M z|.
+    keep = torch.eye(len(m), dtype=torch.float64) - excluded @ excluded.T
+    inverse = torch.linalg.inv(m)
+    within = inverse @ keep @ m  # z -> M^-1 P_W M z
+    return nonnegative_minimum(within.T @ gradient_gram @ within, m @ keep @ m, starts)
+
+
+def _towards(response: Tensor, vector: Tensor) -> Tensor:
+    return -vector if float(response.double() @ vector) < 0 else vector
+
+
+def modulo(
+    objectives: Float[Tensor, "*b n"], response: Float[Tensor, " n"], cosine_power: int, excluded: Float[Tensor, "n d"]
+) -> Float[Tensor, "*b n"]:
+    """u(t) = M^-1 P_W M t at length 1: what of an objective can be known when a space W-perp is left out.
+
+    Compare objectives by it, on both sides, and the response as a prediction too.
+    """
+    m, inverse = metric(response, cosine_power), metric_inverse(response, cosine_power)
+    keep = torch.eye(len(m), dtype=torch.float64) - excluded @ excluded.T
+    kept = objectives.double() @ (inverse @ keep @ m).T
+    return kept / torch.linalg.vector_norm(kept, dim=-1, keepdim=True)
