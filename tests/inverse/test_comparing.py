@@ -17,7 +17,7 @@ from pellucid.inverse.comparison import Comparison, assigned, best
 from pellucid.models.model import Model
 
 UNITS, SIZE = 6, 14
-QUICK = Recipe.of(RECIPE, steps=80, refine=8, noise_draws=2, refine_draws=2)
+QUICK = Recipe.of(RECIPE, steps=120)
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -51,7 +51,8 @@ def reordered(net: nn.Sequential) -> nn.Sequential:
 @pytest.fixture(scope="module")
 def found() -> Comparison:
     net = network()
-    pictures = torch.rand(40, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    coarse=torch.rand(40, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    pictures = nn.functional.interpolate(coarse, size=(SIZE, SIZE), mode="bilinear")
     a, b = Model(net, size=SIZE, name="net"), Model(reordered(net), size=SIZE, name="copy")
     assert torch.allclose(a(pictures), b(pictures), atol=1e-5)  # it is the same network
     return compare(a, b, "3", units=range(UNITS), images=pictures.split(16), rounds=1, recipe=QUICK)
@@ -118,7 +119,9 @@ MISTAKES: list[tuple[Callable[[Model], object], type[PellucidError], str]] = [
     (lambda m: compare(m, m, "3", "eight"), TargetError, "no layer 'eight'"),
     (lambda m: compare(m, m, "3", units=[0, 6]), TargetError, "no unit 6 in 3 of net: it has units 0 to 5"),
     (lambda m: compare(m, m, "3", units=[]), TargetError, "name at least one unit"),
-    (lambda m: compare(m, m, "3", aggregation="median"), TargetError, "no aggregation 'median'"),  # type: ignore[arg-type]
+    (lambda m: compare(m, m, "3", aggregation="median"), TargetError, "no aggregation 'median'"),
+    (lambda m: compare(m, m, "3", cosine_power=-1), TargetError, "cosine_power is a whole number"),
+    (lambda m: compare(m, m, "3", recipe={"precision": "bfloat16"}), RecipeError, "float32 or float64"),
     (lambda m: compare(m, m, "3", rounds=-1), RecipeError, "rounds count from 0"),
     (lambda m: compare(m, m, "3", noise_draws=3), RecipeError, "noise_draws by twos"),
     (lambda m: compare(m, m, "3", recipe={"transforms": "lucid"}), RecipeError, "without transforms"),
@@ -129,12 +132,12 @@ MISTAKES: list[tuple[Callable[[Model], object], type[PellucidError], str]] = [
         "pictures that both",
     ),
     (
-        lambda m: compare(m, Model(nn.Conv2d(3, 2, 3), size=SIZE, value_range=(-1, 1)), "3"),
+        lambda m: compare(m, Model(nn.Conv2d(3, 2, 3), size=SIZE, value_range=(-1.0, 1.0)), "3"),
         ModelError,
         "pictures that both",
     ),
     (
-        lambda m: compare(Model(nn.Conv2d(3, 2, 3), size=SIZE + 1), m, "output", "3"),
+        lambda m: compare(Model(network()[:4], size=SIZE + 1), m, "3"),
         ModelError,
         "cannot run on pictures",
     ),

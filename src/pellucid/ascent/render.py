@@ -134,9 +134,7 @@ class _Run:
         start = self._start_picture(given.get("start"))
         probes, groups = given.get("probes"), given.get("groups")
         from_there = given.get("parameters")
-        asked = ask(
-            targets, model, self.recipe, size, start=start, parameters=from_there, probes=probes, groups=groups
-        )
+        asked = ask(targets, model, self.recipe, size, start=start, parameters=from_there, probes=probes, groups=groups)
         self.labels, self.jobs, self.taps = asked.labels, asked.jobs, asked.taps
         self.largest_group = asked.largest_group
         if self.recipe.octaves:

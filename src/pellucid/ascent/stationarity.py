@@ -25,7 +25,10 @@ def residuals(
     """
     recipe = sight.recipe
     known = [
-        recipe.transforms == "none" and not recipe.parameter_noise and slot.job.group < 0 and not slot.job.beside.terms
+        recipe.transforms == "none"
+        and not recipe.parameter_noise
+        and slot.job.group < 0
+        and not slot.job.beside.terms
         and family_of(slot.job.objective) is not None
         for slot in slots
     ]

@@ -86,9 +86,7 @@ def solution_of(
     return found
 
 
-def certificate_deg(
-    residual: float | None, values: Float[Tensor, " e"], *, rounding: float = 0.0
-) -> float | None:
+def certificate_deg(residual: float | None, values: Float[Tensor, " e"], *, rounding: float = 0.0) -> float | None:
     """The angle of the plain answer to the true objective is at most this, in degrees.
 
     sin^2 <= (delta^2 - s1^2) / (s2^2 - s1^2) with delta = |J^T M t_true|, the `residual`. None where delta is not known
@@ -124,15 +122,20 @@ def answered(
     doubts = list(known)
     if critical_space is not None and critical_space.plateaus and not critical_space.is_clear:
         doubts.append(
-            Doubt("no clear critical space", "no threshold of the critical space holds over a factor of 3: it is no "
-                  "clear one")
+            Doubt(
+                "no clear critical space",
+                "no threshold of the critical space holds over a factor of 3: it is no clear one",
+            )
         )
     dead, n = evidence.dead, len(evidence.response)
     doubts += doubts_of_answer(solution, single=single, dead=dead, num_free=num_free, num_units=n)
     if sign_is_open:
         doubts.append(
-            Doubt("ambiguous sign", "with an odd cosine power t and -t explain the picture alike; weights that must be "
-                  "nonnegative would decide")
+            Doubt(
+                "ambiguous sign",
+                "with an odd cosine power t and -t explain the picture alike; weights that must be "
+                "nonnegative would decide",
+            )
         )
     if evidence.bytes_on_disk:
         size = evidence.bytes_on_disk / 2**30

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -37,8 +37,10 @@ from pellucid.objectives.response_direction import Aggregation, aggregated, resp
 
 __all__ = ["RECIPE", "compare"]
 
-RECIPE = Recipe(steps=192, learning_rate=0.05, transforms="none", parameter_noise=0.01, refine=24, refine_draws=4)
-"""How pictures are drawn that are to be read: under noise, without transforms, refined to where the gradient ends."""
+RECIPE = Recipe(
+    steps=256, learning_rate=0.05, schedule="cosine", transforms="none", parameter_noise=0.01, precision="float32"
+)
+"""How pictures are drawn that are to be read: under noise, without transforms, to where the mean gradient ends."""
 
 _UNITS = 32  # that are compared when none are named, spread evenly
 _REDRAW_RATE = 0.01  # Adam's: its first steps are of this size whatever the gradient, and must not lose the picture
@@ -55,18 +57,18 @@ def compare(
     layer_b: str | None = None,
     *,
     units: Sequence[int] | None = None,
-    images: Iterable[Float[Tensor, "b c h w"]] | None = None,
+    images: Iterable[Float[Tensor, "_ c h w"]] | None = None,
     rounds: int = 2,
     cosine_power: int = 2,
-    aggregation: Aggregation = "pooled",
+    aggregation: str = "pooled",
     noise_draws: int = 4,
     recipe: Recipe | Mapping[str, Any] | None = None,
     says: Says | None = None,
 ) -> Comparison:
     """Match units of a layer of A to those of a layer of B, through their pictures and through their activations.
 
-    What rescales or reorders units within a network changes nothing: every unit is measured on its own scale, the root
-    mean square of its response to the data (without data: to random pictures).
+    What rescales or reorders units within a network changes nothing: every unit is measured on its own scale: how much
+    its response to the data varies (without data: to random pictures).
 
     Args:
         layer_b: by default the layer of A's name.
@@ -74,7 +76,7 @@ def compare(
         images: batches of data, in the range that both networks take, for the correlations; read once.
         rounds: how often B redraws a picture and it is read again, each with a quarter of the recipe's steps.
         noise_draws: evaluations whose mean Jacobian is read, under the recipe's noise.
-        recipe: how pictures are drawn, `RECIPE` by default; they are of A's size.
+        recipe: how pictures are drawn, or settings that change `RECIPE`; they are of A's size.
         says: called with what is being done and the fraction of all that is over.
 
     Raises:
@@ -142,7 +144,7 @@ class _Asked:
     layers: tuple[str, str]
     responses: tuple[Response, Response]
     num_units: tuple[int, int]
-    aggregation: Aggregation
+    aggregation: str
     cosine_power: int
     recipe: Recipe
 
@@ -151,7 +153,7 @@ class _Asked:
         cls,
         models: tuple[Model, Model],
         layers: tuple[str, str],
-        aggregation: Aggregation,
+        aggregation: str,
         cosine_power: int,
         recipe: Recipe | Mapping[str, Any] | None,
     ) -> _Asked:
@@ -161,7 +163,9 @@ class _Asked:
                 f"networks are compared by pictures that both take: {a.name} has {a.channels} channels in "
                 f"{a.value_range}, {b.name} {b.channels} in {b.value_range}"
             )
-        how = Recipe.of(RECIPE if recipe is None else recipe)
+        how = recipe if isinstance(recipe, Recipe) else Recipe.of(RECIPE, **(recipe or {}))
+        if how.precision not in ("float32", "float64"):
+            raise RecipeError(f"gradients are read in float32 or float64, not {how.precision}: set precision")
         if how.transforms != "none" or how.couples or how.penalties or how.members > 1:
             raise RecipeError(
                 "pictures that are to be read are drawn without transforms, penalties, members and groups: they would "
@@ -170,6 +174,7 @@ class _Asked:
         size = how.size or a.size
         how = replace(how, size=size)
         found = [model.layer(layer, size) for model, layer in zip(models, layers, strict=True)]
+        response_direction(layers[0], [1.0], cosine_power=cosine_power)  # a power that is none is said here
         responses = aggregated(layers[0], aggregation), aggregated(layers[1], aggregation)
         return cls(models, layers, responses, (found[0].units, found[1].units), aggregation, cosine_power, how)
 
@@ -205,8 +210,11 @@ class _Asked:
 
     def directions(self, which: int, vectors: Float[Tensor, "u n"]) -> list[Objective]:
         """The objective of each row, in A (0) or B (1)."""
-        how = {"cosine_power": self.cosine_power, "aggregation": self.aggregation}
-        return [response_direction(self.layers[which], vector, **how) for vector in vectors]
+        aggregation = cast("Aggregation", self.aggregation)  # checked when the response was made
+        return [
+            response_direction(self.layers[which], vector, cosine_power=self.cosine_power, aggregation=aggregation)
+            for vector in vectors
+        ]
 
     def units(self, which: int, units: Sequence[int]) -> list[Objective]:
         """The objective of each unit alone."""

@@ -29,28 +29,33 @@ class Moments:
 
     @property
     def scales(self) -> tuple[Float[Tensor, " n"], Float[Tensor, " m"]]:
-        """The root mean square of each unit's response: its scale. Zero for a unit that never fired."""
-        return (self.squares_a / self.count).sqrt(), (self.squares_b / self.count).sqrt()
+        """How much the response of each unit varies (standard deviation): its scale. Zero for one that never changes.
+
+        Not its size: a unit that hardly varies about a large response would have next to no gradient on that scale.
+        """
+        a, b = (self._variance(total, squares) for total, squares in self._both)
+        return a.nan_to_num(nan=0.0).sqrt(), b.nan_to_num(nan=0.0).sqrt()
 
     @property
     def correlations(self) -> Float[Tensor, "n m"]:
         """Pearson's correlation of each unit of A with each of B; NaN where one of them is constant."""
-        mean_a, mean_b = self.sum_a / self.count, self.sum_b / self.count
-        covariance = self.products / self.count - mean_a[:, None] * mean_b
-        spreads = [
-            # Below this, what is left of the squares is rounding: the unit is constant.
-            torch.where(variance > 1e-10 * squares / self.count, variance, torch.nan).sqrt()
-            for variance, squares in (
-                (self.squares_a / self.count - mean_a.square(), self.squares_a),
-                (self.squares_b / self.count - mean_b.square(), self.squares_b),
-            )
-        ]
-        return (covariance / spreads[0][:, None] / spreads[1]).clamp(-1, 1)
+        covariance = self.products / self.count - self.sum_a[:, None] * self.sum_b / self.count**2
+        a, b = (self._variance(total, squares).sqrt() for total, squares in self._both)
+        return (covariance / a[:, None] / b).clamp(-1, 1)
+
+    @property
+    def _both(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        return (self.sum_a, self.squares_a), (self.sum_b, self.squares_b)
+
+    def _variance(self, total: Tensor, squares: Tensor) -> Tensor:
+        variance = squares / self.count - (total / self.count).square()
+        # Below this, what is left of the squares is rounding: the unit is constant.
+        return torch.where(variance > 1e-10 * squares / self.count, variance, torch.nan)
 
 
 @torch.no_grad()
 def moments_of(
-    models: tuple[Model, Model], responses: tuple[Response, Response], batches: Iterable[Float[Tensor, "b c h w"]]
+    models: tuple[Model, Model], responses: tuple[Response, Response], batches: Iterable[Float[Tensor, "_ c h w"]]
 ) -> Moments:
     """One pass of pictures, in the range that both networks take, through both.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -113,7 +113,9 @@ class Inversion:
             "noise": self.noise,
             "noise_draws": self.noise_draws,
             "exploratory": self.exploratory[which],
-            "units": [{"unit": unit, "weight": weight} for unit, weight in self.ranked(which, self.objectives.shape[1])],
+            "units": [
+                {"unit": unit, "weight": weight} for unit, weight in self.ranked(which, self.objectives.shape[1])
+            ],
             "objective": self.objectives[which].tolist(),
             "plain": self.plain[which].tolist(),
             "second": self.second[which].tolist(),
@@ -130,9 +132,7 @@ class Inversion:
         }
 
 
-def gathered(
-    model: Model, subjects: Subjects, answers: Sequence[Answer], noise: float, num_draws: int
-) -> Inversion:
+def gathered(model: Model, subjects: Subjects, answers: Sequence[Answer], noise: float, num_draws: int) -> Inversion:
     """The answers of all pictures as one value."""
     num_units = len(answers[0].evidence.response)
     values = torch.full((len(answers), num_units), torch.nan, dtype=torch.float64)

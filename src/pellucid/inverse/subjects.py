@@ -122,10 +122,7 @@ def subjects_of(
         raise InversionError(f"{model.name} sees {model.channels} channels, and the pictures have {channels}")
     family = _family(rendering, layer, cosine_power, aggregation)
     model.layer(family.layer, (rendering.images.shape[2], rendering.images.shape[3]))
-    foreign = [
-        one.family != family or rendering.model_hash != model.weights_hash
-        for one in rendering.realizations
-    ]
+    foreign = [one.family != family or rendering.model_hash != model.weights_hash for one in rendering.realizations]
     return Subjects(
         rendering,
         parameterization_of(rendering, make_image),
@@ -184,4 +181,6 @@ def _doubts(rendering: Rendering, model: Model, is_foreign: bool) -> list[Doubt]
         beside.append("random transforms")
     if not beside:
         return []
-    return [Doubt("not stationary", f"the picture was also moved by {', '.join(beside)}: it is no optimum without them")]
+    return [
+        Doubt("not stationary", f"the picture was also moved by {', '.join(beside)}: it is no optimum without them")
+    ]

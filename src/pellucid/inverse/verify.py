@@ -58,30 +58,26 @@ def reoptimised(
     """Optimise pictures on, each for an objective, from exactly where they are, by Adam and without transforms."""
     recipe = replace(
         start.recipe,
-        **{
-            "steps": steps,
-            "learning_rate": learning_rate,
-            "optimizer": "adam",
-            "schedule": "constant",
-            "transforms": "none",
-            "octaves": "",
-            "size": (start.images.shape[2], start.images.shape[3]),
-            "refine": 0,
-            "start": None,
-            "snapshots": (),
-            "members": 1,
-            "best_of": 1,
-            "penalties": "",
-            "diversity": 0.0,
-            "alignment": 0.0,
-            "group_layer": None,
-            "plateau": 0,
-            "level": None,
-        },
+        steps=steps,
+        learning_rate=learning_rate,
+        optimizer="adam",
+        schedule="constant",
+        transforms="none",
+        octaves="",
+        size=(start.images.shape[2], start.images.shape[3]),
+        refine=0,
+        start=None,
+        snapshots=(),
+        members=1,
+        best_of=1,
+        penalties="",
+        diversity=0.0,
+        alignment=0.0,
+        group_layer=None,
+        plateau=0,
+        level=None,
     )
-    return render(
-        model, list(objectives), recipe=Recipe.of(recipe), parameters=start.parameters, make_image=make_image
-    )
+    return render(model, list(objectives), recipe=Recipe.of(recipe), parameters=start.parameters, make_image=make_image)
 
 
 def similarity(first: Float[Tensor, "b c h w"], second: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:

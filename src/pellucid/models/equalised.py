@@ -13,7 +13,7 @@ from pellucid.errors import ModelError
 from pellucid.models.layers import Layer
 from pellucid.models.model import Model, Precision
 from pellucid.models.private_copy import Layout
-from pellucid.models.taps import Activations, Tap
+from pellucid.models.taps import Activations, Edit, Tap
 
 __all__ = ["Equalised"]
 
@@ -62,6 +62,10 @@ class Equalised(Model):
         """The same view with batch norms folded, where that is exact and no tapped layer."""
         return Equalised(self.base.folded({*kept, *self.scales}), self.scales)
 
+    def twin(self) -> Equalised:
+        """The same view of the network's twin."""
+        return Equalised(self.base.twin(), self.scales)
+
     @property
     def weights_hash(self) -> str:
         """The network's own."""
@@ -84,9 +88,11 @@ class Equalised(Model):
         """The network's own output."""
         return self.base.forward(images)
 
-    def tap(self, images: Float[Tensor, "b c h w"], taps: Iterable[Tap | str]) -> Activations:
-        """What the layers say, each unit by its scale."""
-        activations = self.base.tap(images, taps)
+    def tap(
+        self, images: Float[Tensor, "b c h w"], taps: Iterable[Tap | str], *, edits: Mapping[str, Edit] | None = None
+    ) -> Activations:
+        """What the layers say, each unit by its scale; `edits` see the network's own numbers."""
+        activations = self.base.tap(images, taps, edits=edits)
         values = {tap: self._divided(tap.layer, activations[tap]) for tap in activations}
         return Activations(values, activations.layers, images)
 

@@ -18,8 +18,7 @@ from pellucid.errors import TargetError, did_you_mean
 from pellucid.models.positions import Position
 from pellucid.models.taps import Activations, Tap
 from pellucid.objectives.frozen import FrozenTensor
-from pellucid.objectives.objective import Objective
-from pellucid.objectives.objective import Leaf
+from pellucid.objectives.objective import Leaf, Objective
 from pellucid.objectives.response import Response
 from pellucid.objectives.units import Unit
 
@@ -136,9 +135,7 @@ def response_direction(
     """
     values = torch.as_tensor(vector).detach().to("cpu", torch.float64)
     if values.ndim != 1 or not values.isfinite().all() or not values.any():
-        raise TargetError(
-            f"a direction is one finite number per unit, not all zero; got shape {tuple(values.shape)}"
-        )
+        raise TargetError(f"a direction is one finite number per unit, not all zero; got shape {tuple(values.shape)}")
     if type(cosine_power) is not int or cosine_power < 0:
         raise TargetError(f"cosine_power is a whole number from 0, not {cosine_power!r}")
     aggregated(layer, aggregation)
