@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 import pellucid as pl
-from pellucid.ascent.slots import is_on_plateau
+from pellucid.ascent.schedule import is_on_plateau
 from pellucid.draws import Draws
 from pellucid.objectives.from_target import expand_targets, objective_of
 from pellucid.objectives.objective import per_image

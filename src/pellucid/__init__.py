@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pellucid import atlas
     from pellucid.ascent.accentuate import accentuate
     from pellucid.ascent.dream import dream
     from pellucid.ascent.dream_recipe import DreamRecipe
@@ -69,6 +70,7 @@ __all__ = [
     "Target",
     "__version__",
     "accentuate",
+    "atlas",
     "dream",
     "interpolate",
     "load",
@@ -79,7 +81,12 @@ __all__ = [
 ]
 
 
+_ROOMS = ("atlas", "inverse")  # whose functions are called by the room's name: pl.inverse.invert
+
+
 def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        return importlib.import_module(f"pellucid.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'pellucid' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

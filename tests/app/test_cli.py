@@ -15,9 +15,9 @@ from PIL import Image
 from typer.main import get_command
 
 from pellucid.app.cli import main
-from pellucid.app.cli.layers import blocks
 from pellucid.ascent.plan import known_plans
 from pellucid.ascent.recipe import Recipe
+from pellucid.models.blocks import blocks
 from pellucid.models.layers import Layer
 
 # Channel 3 of `conv` has no weights and a negative bias: nothing can wake it.

@@ -121,3 +121,10 @@ def test_mistakes_are_named(model: pl.Model, photo: Tensor, tmp_path: Path) -> N
     wrong(RecipeError, "octaves does not go with a photo", octaves="16:8")
     wrong(RecipeError, "start does not go with a photo", start="a.png")
     wrong(ImageError, "no file", given=tmp_path / "no.png")
+
+
+def test_under_transforms_the_photo_is_held_as_it_is(model: pl.Model, photo: Tensor) -> None:
+    """A moved picture is compared with the photo moved alike; with the upright one, a strong pull would blur it."""
+    moved = {**QUICK, "transforms": "jitter:6 rotate:-20..20"}
+    held = pl.accentuate(model, photo, "red:0", pull=100.0, pull_layer="held", **moved)
+    assert away(held, photo) < 1e-3

@@ -38,12 +38,12 @@ def test_what_is_written_is_read_again(place: Place) -> None:
     place.write(CARD, card(diverse=2).to_bytes())
     writer = Writer(place, most_rows=7)
     for unit in reversed(range(20)):
-        writer.put(picture("one", unit))
+        writer.put([picture("one", unit)])
     for unit in (0, 2):
-        writer.put(picture("three", unit))
-    writer.put(picture("three", 2, "negative"))
+        writer.put([picture("three", unit)])
+    writer.put([picture("three", 2, "negative")])
     for member in (0, 1):
-        writer.put(picture("three", 2, "diverse", member))
+        writer.put([picture("three", 2, "diverse", member)])
     writer.flush()
     atlas = Atlas.open(place)
     assert atlas.card == card(diverse=2)
@@ -72,7 +72,7 @@ def test_a_reader_takes_in_what_is_written_after_it_opened(place: Place) -> None
     place.write(CARD, card().to_bytes())
     atlas = Atlas.open(place)
     writer = Writer(place)
-    writer.put(picture("one", 3))
+    writer.put([picture("one", 3)])
     assert atlas.refresh() == 0
     writer.flush()
     assert atlas.refresh() == 1
@@ -83,7 +83,7 @@ def test_a_damaged_shard_is_named_and_the_others_are_read(place: Place) -> None:
     place.write(CARD, card().to_bytes())
     writer = Writer(place, most_rows=10)
     for unit in range(20):
-        writer.put(picture("one", unit))
+        writer.put([picture("one", unit)])
     broken, _ = place.names("pictures")
     place.write(broken, place.read(broken)[:-100])
     atlas = Atlas.open(place)

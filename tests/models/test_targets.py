@@ -40,13 +40,14 @@ NAME = st.one_of(
 )
 CHANNELS = st.one_of(st.integers(0, 10**6), st.just("*"), st.tuples(st.integers(0, 50), st.integers(50, 99)))
 SIGNED = {"negative": st.booleans(), "weight": st.one_of(st.just(1.0), st.floats(-1e30, 1e30))}
+SCORE = st.one_of(st.sampled_from(["", *SCORES]), st.floats(-1e30, 1e30).map(lambda level: f"level={level}"))
 PLACE = st.one_of(st.none(), POSITION)
 TERM = st.one_of(
-    st.builds(Term, st.just("unit"), LAYER, CHANNELS, PLACE, score=st.sampled_from(["", *SCORES]), **SIGNED),
+    st.builds(Term, st.just("unit"), LAYER, CHANNELS, PLACE, score=SCORE, **SIGNED),
     st.builds(Term, st.just("layer"), LAYER, st.none(), PLACE, **SIGNED),
     st.builds(Term, st.sampled_from(["logit", "prob", "logprob", "probe"]), name=NAME, **SIGNED),
     st.builds(Term, st.just("dir"), LAYER, st.none(), PLACE, name=NAME, **SIGNED),
-    st.builds(Term, st.sampled_from(["caricature", "inversion"]), LAYER, name=NAME, **SIGNED),
+    st.builds(Term, st.sampled_from(["caricature", "inversion", "match"]), LAYER, name=NAME, **SIGNED),
 )
 TARGET = (
     st.lists(TERM, min_size=1, max_size=3)

@@ -223,6 +223,36 @@ def test_a_unit_is_scored_as_its_target_says() -> None:
         Target.parse("act:0~mean")
 
 
+def test_a_unit_is_driven_to_a_level() -> None:
+    images = torch.rand(2, 3, 6, 5, generator=torch.Generator().manual_seed(1))
+    maps = LAST.tap(images, ["act"])["act"][:, 0]
+    torch.testing.assert_close(scores("act:0~level=0.5", LAST, images), -(maps.mean((1, 2)) - 0.5).square())
+    torch.testing.assert_close(scores("act:0~level=-2@1,2", LAST, images), -(maps[:, 1, 2] + 2).square())
+    assert Target.parse("act:0~level=0.50") == Target.parse("act:0~level=.5")
+    for wrong in ("act:0~level=", "act:0~level=much", "act:0~level=nan", "act~level=1"):
+        with pytest.raises(TargetError, match=r"cannot read the target"):
+            Target.parse(wrong)
+
+
+def test_photos_in_a_folder_are_what_the_distribution_is_matched_to(tmp_path: Path) -> None:
+    photos = torch.rand(3, 3, 6, 5, generator=torch.Generator().manual_seed(1))
+    for number, photo in enumerate(photos):
+        write(tmp_path / f"{number}.png", photo)
+    (tmp_path / "notes.txt").write_text("no picture")
+    seen = torch.stack([read(tmp_path / f"{number}.png") for number in range(3)])
+    images = torch.rand(2, 3, 6, 5, generator=torch.Generator().manual_seed(2))
+    ranks, wanted = (LAST.tap(x, ["act"])["act"].flatten(2).sort(2).values for x in (images, seen))
+    by_hand = -(ranks - wanted.mean(0)).square().mean(2).sum(1)
+    torch.testing.assert_close(scores(f"match:act@{tmp_path}", LAST, images), by_hand)
+    by_hand = -(ranks - wanted[1]).square().mean(2).sum(1)
+    torch.testing.assert_close(scores(f"match:act@{tmp_path / '1.png'}", LAST, images), by_hand)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TargetError, match=r"no pictures .* in the folder"):
+        objective_of(Target.parse(f"match:act@{tmp_path / 'empty'}"), LAST)
+    with pytest.raises(ImageError, match="no file"):
+        objective_of(Target.parse("match:act@nowhere"), LAST)
+
+
 def test_a_photo_is_matched_or_exaggerated(tmp_path: Path) -> None:
     photo = torch.rand(3, 6, 5, generator=torch.Generator().manual_seed(1))
     write(tmp_path / "photo.png", photo)

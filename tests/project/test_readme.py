@@ -8,13 +8,17 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 import skimage.data
 from PIL import Image
+
+from viewing import make_atlas
 
 TREE = Path(__file__).parents[2]
 README = (TREE / "README.md").read_text()
@@ -74,6 +78,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
     folder = tmp_path_factory.mktemp("reader")
     with Image.open(Path(skimage.data.__file__).parent / "coffee.png") as photo:
         photo.resize((240, 160)).save(folder / "photo.jpg")
+    make_atlas(folder / "my-atlas")
     return folder, env
 
 
@@ -82,6 +87,19 @@ def run(command: list[str], reader: tuple[Path, dict[str, str]]) -> str:
     result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=600)
     assert result.returncode == 0, f"{shlex.join(command)}\n{result.stdout}\n{result.stderr}"
     return result.stdout
+
+
+def shows_until_interrupted(command: list[str], reader: tuple[Path, dict[str, str]]) -> None:
+    """Start a viewer, see that it answers, and end it with Ctrl-C."""
+    folder, env = reader
+    with subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as viewer:
+        assert viewer.stdout is not None
+        address = re.search(r"http://\S+", viewer.stdout.readline())
+        assert address
+        with urllib.request.urlopen(address[0], timeout=60) as answer:
+            assert answer.status == 200
+        viewer.send_signal(signal.SIGINT)
+        assert viewer.wait(60) == 0
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.splitlines()[-1])
@@ -96,10 +114,16 @@ def test_python_blocks_run_as_printed(block: str, reader: tuple[Path, dict[str, 
 def test_commands_run_as_printed(command: str, reader: tuple[Path, dict[str, str]]) -> None:
     folder, _ = reader
     words = shlex.split(command)
+    if words[1] == "view":
+        shows_until_interrupted(words, reader)
+        return
     assert run(words, reader) or "-o" in words
     if "-o" in words:
         output = folder / words[words.index("-o") + 1]
-        assert any(output.glob("*.png")) if output.is_dir() else output.stat().st_size > 1000
+        pictures = [*output.glob("*.png"), *output.glob("pictures/*.parquet")]
+        assert (
+            pictures or "--dry-run" in words if output.is_dir() or not output.suffix else output.stat().st_size > 1000
+        )
 
 
 @pytest.mark.parametrize("command", [line for line in commands() + commands(CONTRIBUTING) if line.startswith("make ")])

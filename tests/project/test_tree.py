@@ -90,7 +90,7 @@ def declared(*extras: str) -> set[str]:
 
 
 def test_what_is_imported_is_declared() -> None:
-    optional = ("torchvision", "timm", "hf", "video", "ray", "s3")
+    optional = ("torchvision", "timm", "hf", "video", "ray", "s3", "perceptual")
     assert imports(PACKAGE) <= declared(*optional)
     everything = declared(*optional, "dev")
     for folder in ("tests", "training", "benchmarks", "gallery", "tools"):

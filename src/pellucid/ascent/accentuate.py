@@ -19,6 +19,7 @@ from pellucid.ascent.rendering import Rendering
 from pellucid.errors import RecipeError, TargetError
 from pellucid.images.image import fitted
 from pellucid.models.model import Model
+from pellucid.models.taps import Activations
 from pellucid.models.targets import Target, Term
 from pellucid.models.value_range import in_range
 from pellucid.objectives.from_target import objective_of
@@ -82,7 +83,7 @@ class Accent:
     layer: str
     recipe: Recipe
     objective: Objective
-    activations: Float[Tensor, "1 ..."]
+    seen: Activations
 
     @classmethod
     def of(
@@ -108,8 +109,8 @@ class Accent:
         objective = objective_of(one, model, size)
         model.layer(layer, size)
         covering = fitted(read_photo("photo", photo, model)[None], size)[0]
-        seen = tapped(model, covering[None], [layer])[layer]
-        if not seen.any():
+        seen = tapped(model, covering[None], [layer])
+        if not seen[layer].any():
             raise TargetError(f"the photo's activations of {layer} are all zero: it cannot be held there")
         name = "photo" if isinstance(photo, Tensor) else str(photo)
         return cls(model, covering, name, one, layer, wanted, objective, seen)
@@ -127,7 +128,7 @@ class Accent:
         weight = float(f"{pull * self.unit():.4g}") if pull else 0.0
         held = Term("inversion", self.layer, weight=weight, name=self.name)
         label = Target((*self.target.terms, held)) if weight else self.target
-        objective = self.objective + inversion(self.layer, self.activations[0]) * weight if weight else self.objective
+        objective = self.objective + inversion(self.layer, self.seen) * weight if weight else self.objective
         made = render(self.model, objective, recipe=self.recipe, start=self.photo, progress=progress, callback=callback)
         return replace(made, targets=(str(label),) * len(made))
 
@@ -155,15 +156,15 @@ class Accent:
                 f"{self.target} does not rise from this photo, so that nothing can be weighed against it; "
                 "try another photo, or a pull of 0"
             )
-        return _PRICE * gain / (distance * float(self.activations.square().sum()))
+        return _PRICE * gain / (distance * float(self.seen[self.layer].square().sum()))
 
     def judged(self, images: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
         """How strong the target is in images in the network's range, and how far they are: ||z - z0||^2 / ||z0||^2."""
-        taps = tuple(dict.fromkeys((*self.objective.taps, *inversion(self.layer, self.activations[0]).taps)))
+        taps = tuple(dict.fromkeys((*self.objective.taps, *inversion(self.layer, self.seen).taps)))
         with torch.no_grad():
             seen = self.model.tap(images, taps)
-            squares = (seen[self.layer] - self.activations).square().flatten(1).sum(1)
-            return self.objective(seen).cpu(), (squares / self.activations.square().sum()).cpu()
+            squares = (seen[self.layer] - self.seen[self.layer]).square().flatten(1).sum(1)
+            return self.objective(seen).cpu(), (squares / self.seen[self.layer].square().sum()).cpu()
 
     @property
     def photo_score(self) -> float:

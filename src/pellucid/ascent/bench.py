@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pellucid.ascent.jobs import Job
 from pellucid.ascent.machine import machine_name
-from pellucid.ascent.memory import kept_memory
+from pellucid.ascent.memory import kept_memory, peak_bytes
 from pellucid.ascent.plan import Plan, make_plan
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.slots import Slots
@@ -149,7 +148,7 @@ def measure(model: Model, layer: str, recipe: Recipe, *, steps: int | None = Non
         peak_flops=peak,
         split=dict(sorted(parts.items(), key=lambda part: -part[1])) | {"rest": max(0.0, 1 - sum(parts.values()))},
         bytes_per_image=kept // len(images),
-        peak_bytes=_peak_bytes(device),
+        peak_bytes=peak_bytes(device),
     )
 
 
@@ -217,15 +216,3 @@ def _flops(model: Model, plan: Plan, taps: Sequence[Tap], device: torch.device) 
     with FlopCounterMode(display=False) as counter:
         seconds_both_ways(worker, taps, image)
     return int(counter.get_total_flops())
-
-
-def _peak_bytes(device: torch.device) -> int | None:
-    """The most that was taken so far, where the system counts it."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if device.type != "cpu" or sys.platform == "win32":
-        return None
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2) counts in bytes there, in KiB on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

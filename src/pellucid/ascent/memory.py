@@ -1,4 +1,4 @@
-"""Memory: what a step frees, kept for the next one; and what is free."""
+"""Memory: what a step frees, kept for the next one; what is free, and what was taken."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import psutil
 import torch
 
-__all__ = ["free_bytes", "kept_memory"]
+__all__ = ["free_bytes", "kept_memory", "peak_bytes"]
 
 # Parameters of glibc's mallopt(3), and what restores its behaviour.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
@@ -59,3 +59,15 @@ def free_bytes(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return psutil.virtual_memory().available
+
+
+def peak_bytes(device: torch.device) -> int | None:
+    """The most that was taken so far, where the system counts it."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if device.type != "cpu" or sys.platform == "win32":
+        return None
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2) counts in bytes there, in KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

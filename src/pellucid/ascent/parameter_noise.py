@@ -1,7 +1,7 @@
 """Noise on what is optimised: the ascent climbs the mean score around a picture instead of the score at it.
 
-Behind ReLUs an optimum lies on kinks, where no gradient vanishes. The mean over a little noise is smooth: its optimum is
-a place where the mean gradient vanishes, which is what an inversion reads (`pellucid.inverse`).
+Behind ReLUs an optimum lies on kinks, where no gradient vanishes. The mean over a little noise is smooth: its optimum
+is a place where the mean gradient vanishes, which is what an inversion reads (`pellucid.inverse`).
 """
 
 from __future__ import annotations

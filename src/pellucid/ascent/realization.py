@@ -14,9 +14,9 @@ __all__ = ["Realization"]
 class Realization:
     """A picture as the realization of some objective of a family.
 
-    `family` is None where no inversion applies. `residual` is |gradient| / cos(r, t)^k where the ascent ended, known for
-    runs without transforms, penalties and noise. `key` names the picture's random streams; `is_custom` says that what
-    was optimised is no image of the recipe's.
+    `family` is None where no inversion applies. `residual` is |gradient| / cos(r, t)^k where the ascent ended, known
+    for runs without transforms, penalties and noise. `key` names the picture's random streams; `is_custom` says that
+    what was optimised is no image of the recipe's.
     """
 
     family: Family | None

@@ -89,10 +89,16 @@ def stream(
     probes: Mapping[str, Probe] | None = None,
     make_image: ImageMaker | None = None,
     callback: Callable[[Progress], bool | None] | None = None,
+    slots_for: int = 0,
     **settings: Any,
 ) -> Iterator[Rendering]:
-    """Like `render`, but yields each picture, a rendering of one, as soon as it has finished."""
-    given = {"start": start, "parameters": parameters, "groups": groups, "probes": probes, "make_image": make_image}
+    """Like `render`, but yields each picture, a rendering of one, as soon as it has finished.
+
+    Where these are the rest, or a part, of more pictures, `slots_for` is how many: with as many slots as for all of
+    them, each is the same bit for bit as it would be among all.
+    """
+    given: dict[str, Any] = {"start": start, "parameters": parameters, "groups": groups, "probes": probes}
+    given |= {"make_image": make_image, "slots_for": slots_for}
     run = _Run(model, targets, recipe, callback, given, settings)
     return (run.rendering([finished]) for finished in run)
 
@@ -139,7 +145,8 @@ class _Run:
         self.largest_group = asked.largest_group
         if self.recipe.octaves:
             refuse_too_large(model, self.taps, self.recipe, torch.device(find_device(self.recipe.device, model)))
-        self.plans = [make_plan(one, model, len(self.jobs), self.taps, self.largest_group) for one in self.recipes]
+        num_images = max(len(self.jobs), given.get("slots_for", 0))
+        self.plans = [make_plan(one, model, num_images, self.taps, self.largest_group) for one in self.recipes]
         self.plan = self.plans[-1]
         self.resolved = self.plan.resolved
         one = image_for(self.recipes[-1], self.resolved, model.channels, self.make_image, 1)  # can it be made at all?

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pellucid.ascent.companions import Companions
 from pellucid.ascent.jobs import Slot
 from pellucid.ascent.plan import Resolved
-from pellucid.ascent.ranges import into_range
+from pellucid.ascent.ranges import into_range, out_of_range
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.stopwatch import Stopwatch
 from pellucid.ascent.working import Candidate, prepared
@@ -70,6 +71,7 @@ class Sight:
         self._slots: Sequence[Slot | None] = ()
         self._objective = PerImage([])
         self._terms: tuple[GroupTerm, ...] = ()
+        self._companions = Companions([], self.transform)
         self._taps: tuple[Tap, ...] = ()
         self._mixed = False
 
@@ -81,6 +83,7 @@ class Sight:
         self._objective = PerImage([job.climbed if job else None for job in jobs], before)
         self._terms = tuple(dict.fromkeys(term for job in jobs if job for term in job.terms))
         self._taps = tuple(dict.fromkeys((*self._objective.taps, *(tap for term in self._terms for tap in term.taps))))
+        self._companions = Companions(slots, self.transform)
         # Where something else moves a picture too, that the network is blocked shows in what it was shown alone.
         leaves = [leaf for job in jobs if job for _, leaf in job.climbed.terms]
         self._mixed = any(not leaf.taps for leaf in leaves) and any(leaf.taps for leaf in leaves)
@@ -89,10 +92,11 @@ class Sight:
         """Score the pictures `canvas` [b, c, h, w] as random transforms show them, and take the gradients."""
         with self.watch.time("transforms"):
             steps = torch.tensor([slot.step if slot else 0 for slot in self._slots])
-            shown = self.transform(self._laid(canvas, draws, steps), draws.child("transform").at(steps))
+            moves = draws.child("transform").at(steps)
+            shown = self.transform(self._laid(canvas, draws, steps), moves)
         with self.watch.time("network"):
             leaf = shown.detach().requires_grad_()
-            own, scores = self._scores(leaf, canvas)
+            own, scores = self._scores(leaf, canvas, moves)
             deaf = self._deaf(own, leaf)
             to_shown, to_canvas = _gradients(-scores.sum(), [leaf, canvas]) if scores.requires_grad else (None, None)
         with self.watch.time("transforms"):
@@ -137,10 +141,15 @@ class Sight:
         colors, opacity = images[:, :-1], images[:, -1:]
         return torch.cat([into_range(colors, self._ranges, self.model.value_range), opacity], 1)
 
-    def _scores(self, shown: Tensor, canvas: Tensor) -> tuple[Tensor, Tensor]:
-        """What every image scores by itself, and with what its group says."""
+    def _from_range(self, images: Tensor) -> Tensor:
+        """The way back, of colours alone."""
+        return out_of_range(images, self._ranges, self.model.value_range)
+
+    def _scores(self, shown: Tensor, canvas: Tensor, moves: Draws) -> tuple[Tensor, Tensor]:
+        """What every image scores by itself, and with what its group says; `moves` are the draws of its transforms."""
         with self._rules():
             activations = self._tapped(self.model, shown, canvas, self._taps)
+        activations = self._companions.beside(activations, self.model, moves, self._from_range, self.in_range)
         own = scores = self._objective(activations)
         for term in self._terms:
             scores = scores + term(activations, self._groups(term))

@@ -23,7 +23,8 @@ from pellucid.ascent.parameter_noise import View, mean_view, shifts
 from pellucid.ascent.plan import Resolved
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.rendering import State, Status
-from pellucid.ascent.rescue import Rescue
+from pellucid.ascent.rescue import Rescue, raise_contrast, rests
+from pellucid.ascent.schedule import is_on_plateau, rate_at
 from pellucid.ascent.scoring import Sight
 from pellucid.ascent.stationarity import residuals
 from pellucid.draws import Draws
@@ -33,7 +34,7 @@ from pellucid.models.model import Model
 from pellucid.models.taps import Tap
 from pellucid.transforms.conditioning import blur_images
 
-__all__ = ["Slots", "is_on_plateau"]
+__all__ = ["Slots"]
 
 
 class Slots:
@@ -200,6 +201,8 @@ class Slots:
                 self.image.set_rows([row], slot.job.start[None].to(self.parameters[0]))
             for parameter in self.parameters if slot.restarts else ():
                 parameter[row] *= 2.0**slot.restarts
+            if slot.rescue.has_rested:
+                raise_contrast(self.image, row)
         self.optimizer.reset_rows(rows)
         self._is_stale = True
 
@@ -247,6 +250,8 @@ class Slots:
         self._update(moving, gradients)
         for row in moving:
             self._advance(row, scores[row])
+            if self._rests(row):
+                restarting.append(row)
         for row in restarting:
             slot = self.slots[row]
             assert slot is not None
@@ -254,12 +259,20 @@ class Slots:
         if restarting:
             self._start(restarting)
 
+    def _rests(self, row: int) -> bool:
+        """Whether an image that began as faint noise has not got away from it and is to start again."""
+        slot = self.slots[row]
+        assert slot is not None
+        from_noise = slot.job.start is None and slot.job.parameters is None
+        can_rest = from_noise and slot.ended is None and slot.job.objective.can_rest
+        return can_rest and rests(slot.history, self.recipe.steps) and slot.rescue.saw_rest()
+
     @torch.no_grad()
     def _update(self, moving: list[int], gradients: Sequence[Tensor]) -> None:
         if not moving:
             return
         done = {row: slot.step / self.recipe.steps for row in moving if (slot := self.slots[row]) is not None}
-        self.optimizer.step(gradients, {row: _rate(self.recipe, share) for row, share in done.items()})
+        self.optimizer.step(gradients, {row: rate_at(self.recipe, share) for row, share in done.items()})
         self.image.project()
         if self.recipe.blur is not None:
             first, last = self.recipe.blur
@@ -281,17 +294,3 @@ class Slots:
             slot.history, recipe.plateau, recipe.plateau_gain
         ):
             slot.ended = "converged"
-
-
-def _rate(recipe: Recipe, done: float) -> float:
-    """The learning rate when a share of the steps is done."""
-    factor = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[recipe.schedule]
-    return recipe.final_rate + (recipe.rate - recipe.final_rate) * factor
-
-
-def is_on_plateau(history: Sequence[float], span: int, gain: float) -> bool:
-    """Whether the last `span` scores are hardly better, on average, than those before them (relative `gain`)."""
-    if not span or len(history) < 2 * span:
-        return False
-    now, before = (sum(part) / span for part in (history[-span:], history[-2 * span : -span]))
-    return now - before <= gain * abs(before)

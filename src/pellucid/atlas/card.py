@@ -52,6 +52,7 @@ class LayerCard:
     units: int
     prefix_tokens: int = 0
     grid: tuple[int, int] | None = None
+    has_weights: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,11 @@ class Card:
     def num_units(self) -> int:
         """How many units are to be in the atlas."""
         return sum(map(len, self.units.values()))
+
+    @property
+    def num_pictures(self) -> int:
+        """How many pictures are to be in the atlas, of all views."""
+        return self.num_units * self.pictures_per_unit
 
     @property
     def pictures_per_unit(self) -> int:

@@ -28,20 +28,30 @@ class Writer:
         self._since = 0.0
         self._lock = threading.Lock()
 
-    def put(self, picture: Picture) -> None:
-        """Take one picture; writes a shard when enough have come together, or the first has waited long enough.
+    def put(self, pictures: Sequence[Picture]) -> None:
+        """Take the pictures of one unit and view, which stay together; write a shard when enough have come.
 
         Raises:
             AtlasError: the shard cannot be written; its pictures go on waiting.
         """
         with self._lock:
-            first = self._waiting[0] if self._waiting else picture
-            if (first.layer, first.view) != (picture.layer, picture.view):
+            first, new = (self._waiting or pictures)[0], pictures[0]
+            if (first.layer, first.view) != (new.layer, new.view):
                 self._flush()
             if not self._waiting:
                 self._since = time.monotonic()
-            self._waiting.append(picture)
-            if len(self._waiting) >= self.most_rows or time.monotonic() - self._since >= self.most_seconds:
+            self._waiting += pictures
+            if len(self._waiting) >= self.most_rows:
+                self._flush()
+
+    def tick(self) -> None:
+        """To be called now and then: write what has waited long enough, however little it is.
+
+        Raises:
+            AtlasError: it cannot be written.
+        """
+        with self._lock:
+            if self._waiting and time.monotonic() - self._since >= self.most_seconds:
                 self._flush()
 
     def flush(self) -> None:

@@ -16,14 +16,14 @@ __all__ = ["Decoder", "load_decoder"]
 
 
 class Decoder(nn.Module):
-    """Latents [b, num_latents] -> pictures [b, 3, 64, 64] in [0, 1]: 4 px, doubled four times, 1.3 million weights.
+    """Latents [b, num_latents] -> pictures [b, 3, 64, 64] in [0, 1]: 4 px, doubled four times, 0.8 million weights.
 
     Each doubling repeats pixels and convolves (no transposed convolutions, whose strides draw a checkerboard).
 
     Source of the enlarging: Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016.
     """
 
-    widths = (256, 192, 128, 64, 32)
+    widths = (192, 128, 96, 48, 24)
 
     def __init__(self, num_latents: int = 128) -> None:
         super().__init__()

@@ -20,7 +20,10 @@ from pellucid.errors import ImageError
 from pellucid.images.sheets import picture
 from pellucid.images.sidecars import written_whole
 
-__all__ = ["read", "read_metadata", "write"]
+__all__ = ["SUFFIXES", "read", "read_metadata", "write"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+"""What a file in a folder of pictures ends in; `read` takes any that Pillow knows."""
 
 # 50 million pixels: larger than phone photos, 150 MB decoded; and below the 89 million from where Pillow itself warns.
 _MAX_PIXELS = 50_000_000

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pellucid.inverse.comparing import compare
     from pellucid.inverse.comparison import Comparison
+    from pellucid.inverse.choosing import choose_critical_space
     from pellucid.inverse.critical_spaces import CriticalSpace, critical_space
+    from pellucid.inverse.evaluation import evaluate
     from pellucid.inverse.inversion import Inversion
-    from pellucid.inverse.inverting import invert, jacobians_of
+    from pellucid.inverse.inverting import evidence_of, invert
     from pellucid.inverse.sampling import sparse_objectives
     from pellucid.objectives.response_direction import response_direction
 
@@ -29,8 +31,10 @@ _HOMES = {
     "Inversion": "pellucid.inverse.inversion",
     "compare": "pellucid.inverse.comparing",
     "critical_space": "pellucid.inverse.critical_spaces",
+    "choose_critical_space": "pellucid.inverse.choosing",
+    "evaluate": "pellucid.inverse.evaluation",
+    "evidence_of": "pellucid.inverse.inverting",
     "invert": "pellucid.inverse.inverting",
-    "jacobians_of": "pellucid.inverse.inverting",
     "response_direction": "pellucid.objectives.response_direction",
     "sparse_objectives": "pellucid.inverse.sampling",
 }
@@ -40,9 +44,11 @@ __all__ = [
     "CriticalSpace",
     "Inversion",
     "compare",
+    "choose_critical_space",
     "critical_space",
+    "evaluate",
+    "evidence_of",
     "invert",
-    "jacobians_of",
     "response_direction",
     "sparse_objectives",
 ]

@@ -27,7 +27,8 @@ from pellucid.errors import ModelError, RecipeError, TargetError
 from pellucid.images.build import build_image
 from pellucid.inverse.comparison import Comparison, best
 from pellucid.inverse.correlation import moments_of
-from pellucid.inverse.inverting import invert
+from pellucid.inverse.inverting import evidence_of
+from pellucid.inverse.reading import excited, objective_among
 from pellucid.inverse.verify import reoptimised, similarity
 from pellucid.models.equalised import Equalised
 from pellucid.models.model import Model
@@ -104,16 +105,17 @@ def _compared(
             f"the units of {asked.layers[0]} asked for are silent on these pictures: name others, or data"
         )
     a, b = asked.equalised(moments.scales)
+    usual = (moments.sum_b / moments.count / b.scales[asked.layers[1]])
     says("drawing A's units", 0.05)
     drawn = render(a, asked.units(0, chosen), recipe=asked.recipe)
     says("reading them in B", 0.3)
-    seen, redrawn, drift = [asked.read(b, drawn, noise_draws)], drawn, []
+    seen, redrawn, drift = [asked.read(b, drawn, usual, noise_draws)], drawn, []
     for number in range(rounds):
         says("redrawing them in B", 0.4 + 0.3 * number / rounds)
         redrawn = reoptimised(
             b, redrawn, asked.directions(1, seen[-1]), steps=max(1, asked.recipe.steps // 4), learning_rate=_REDRAW_RATE
         )
-        seen.append(asked.read(b, redrawn, noise_draws))
+        seen.append(asked.read(b, redrawn, usual, noise_draws))
         drift.append(similarity(drawn.images, redrawn.images))
     says("drawing B's units", 0.8)
     matched = tuple(dict.fromkeys(unit for row in seen[-1] if (unit := best(row)) is not None))
@@ -220,9 +222,11 @@ class _Asked:
         """The objective of each unit alone."""
         return self.directions(which, torch.eye(self.num_units[which])[list(units)])
 
-    def read(self, model: Model, rendering: Rendering, noise_draws: int) -> Float[Tensor, "u m"]:
-        """The objectives that pictures realise in B."""
-        found = invert(
+    def read(
+        self, model: Model, rendering: Rendering, usual: Float[Tensor, " m"], noise_draws: int
+    ) -> Float[Tensor, "u m"]:
+        """The objectives that pictures realise in B, among the units whose response is above their usual one."""
+        evidence = evidence_of(
             model,
             rendering,
             self.layers[1],
@@ -231,7 +235,9 @@ class _Asked:
             noise=self.recipe.parameter_noise,
             noise_draws=noise_draws,
         )
-        return found.objectives
+        responses = torch.stack([one.response for one in evidence])
+        rows = zip(evidence, excited(responses, usual), strict=True)
+        return torch.stack([objective_among(one.gram, one.response, self.cosine_power, among) for one, among in rows])
 
     @torch.no_grad()
     def answers(self, model: Model, rendering: Rendering) -> Float[Tensor, "u m"]:

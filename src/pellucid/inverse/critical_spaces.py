@@ -99,7 +99,7 @@ class CriticalSpace:
             ImageError: the file cannot be written there.
         """
         path = Path(path)
-        tensors = {"excluded": self.excluded}
+        tensors = {"excluded": self.excluded.clone()}  # a plateau's too: a file holds each tensor once
         tensors |= {f"plateau.{number}": plateau.basis for number, plateau in enumerate(self.plateaus)}
         ranges = [(plateau.low, plateau.high) for plateau in self.plateaus]
         about = {"pellucid": "critical space", "num_samples": self.num_samples, "ranges": ranges}
@@ -126,14 +126,15 @@ class CriticalSpace:
             raise ImageError(f"'{path}' holds no critical space: {error}") from None
 
 
-def critical_space(jacobians: Sequence[Float[Tensor, "n m"]], *, are_grams: bool = False) -> CriticalSpace:
+def critical_space(jacobians: Sequence[Float[Tensor, "_ _"]], *, are_grams: bool = False) -> CriticalSpace:
     """Find what no sampled picture's gradient can tell: what the left kernels of their Jacobians have in common.
 
     `jacobians` [n, m] of pictures that were rendered for known, random objectives (32 are enough for ten logits); with
     `are_grams`, their J J^T instead. For each threshold eps, the left-singular vectors below eps times the largest
     value span a sample's kernel, and kernels are merged in a balanced tree, in the order given. Thresholds from 1e-6 to
-    0.9 are searched by nested intervals for every dimension that is stable. The widest plateau that leaves something out
-    is taken, all of R^n where there is none; `chosen` picks by known objectives, `CriticalSpace.without` by dimension.
+    0.9 are searched by nested intervals for every dimension that is stable. The widest plateau that leaves something
+    out is taken, all of R^n where there is none; `choose_critical_space` picks by known objectives,
+    `CriticalSpace.without` by dimension.
 
     Raises:
         RecipeError: no Jacobians, or of different numbers of units, or one that is zero or not finite.

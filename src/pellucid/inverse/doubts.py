@@ -101,8 +101,8 @@ def doubts_of_answer(
         found.append(
             Doubt(
                 "kinks",
-                f"the Jacobian at the picture and the mean around it differ by {apart:.0f} degrees: the picture lies on "
-                "activation kinks",
+                f"the Jacobian at the picture and the mean around it differ by {apart:.0f} degrees: the picture lies "
+                "on activation kinks",
             )
         )
     if solution.nonnegative is not None:

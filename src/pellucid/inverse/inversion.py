@@ -42,7 +42,7 @@ class Inversion:
     nonnegative: Float[Tensor, "b n"] | None
     second: Float[Tensor, "b n"]
     singular_values: Float[Tensor, "b n"]
-    vectors: tuple[Float[Tensor, "n e"], ...] = field(repr=False)
+    vectors: tuple[Float[Tensor, "n _"], ...] = field(repr=False)
     responses: Float[Tensor, "b n"]
     residuals: Float[Tensor, " b"]
     sign_certainty: Float[Tensor, " b"]
@@ -50,7 +50,7 @@ class Inversion:
     dead_units: tuple[tuple[int, ...], ...]
     warnings: tuple[tuple[Doubt, ...], ...]
     exploratory: tuple[bool, ...]
-    excluded: tuple[Float[Tensor, "n d"], ...] = field(repr=False)
+    excluded: tuple[Float[Tensor, "n _"], ...] = field(repr=False)
     family: Family
     noise: float
     noise_draws: int
@@ -82,6 +82,7 @@ class Inversion:
             self.objectives[which],
             cosine_power=self.family.cosine_power,
             aggregation=self.family.aggregation,
+            units=self.family.units,
         )
 
     def ranked(self, which: int = 0, most: int = 10) -> list[tuple[int, float]]:
@@ -110,6 +111,7 @@ class Inversion:
             "layer": self.family.layer,
             "cosine_power": self.family.cosine_power,
             "aggregation": self.family.aggregation,
+            "num_units": self.family.units,
             "noise": self.noise,
             "noise_draws": self.noise_draws,
             "exploratory": self.exploratory[which],

@@ -47,7 +47,8 @@ def orthonormal(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
     if not vectors.shape[1]:
         return vectors.double()
     left, values, _ = torch.linalg.svd(vectors.double(), full_matrices=False)
-    return left[:, values > _RANK * values[0].clamp(min=1e-300) * max(vectors.shape)]
+    kept: Tensor = left[:, values > _RANK * values[0].clamp(min=1e-300) * max(vectors.shape)]
+    return kept
 
 
 def complement(basis: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
@@ -55,7 +56,7 @@ def complement(basis: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
     n, d = basis.shape
     if not d:
         return torch.eye(n, dtype=torch.float64)
-    full, _ = torch.linalg.qr(basis.double(), mode="complete")
+    full: Tensor = torch.linalg.qr(basis.double(), mode="complete")[0]
     return full[:, d:]
 
 

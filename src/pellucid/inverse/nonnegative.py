@@ -31,19 +31,23 @@ def quotient(z: Float[Tensor, " n"], a: Float[Tensor, "n n"], b: Float[Tensor, "
 
 
 def nonnegative_minimum(
-    a: Float[Tensor, "n n"], b: Float[Tensor, "n n"], starts: Sequence[Float[Tensor, " n"]]
+    a: Float[Tensor, "n n"], b: Float[Tensor, "n n"], starts: Sequence[Float[Tensor, " n"]], side: Float[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """The z >= 0 of length 1 with the lowest quotient that is reached from any of the starts."""
+    """The z >= 0 of length 1 with the lowest quotient that is reached from any of the starts, on the `side` z > 0.
+
+    Where nothing on that side is reached, the lowest of all.
+    """
     scale = float(a.diagonal().mean()) or 1.0
     ridge = _RIDGE * scale * torch.eye(len(a), dtype=torch.float64)
     factor = cholesky((a + ridge).numpy(), lower=False, check_finite=False)
-    best, lowest = None, float("inf")
+    best, lowest = None, (True, float("inf"))
     for start in starts:
         first = start.clamp(min=0)
         if not float(first.max()) > 0:
             first = torch.ones_like(start)
         found = _descended(first / torch.linalg.vector_norm(first), a, b, factor)
-        if (value := quotient(found, a, b)) < lowest:
+        # Modulo what is left out, z and -z may both be nonnegative: then z >= 0 leaves the sign open; this does not.
+        if (value := (not float(side @ found) > 0, quotient(found, a, b))) < lowest or best is None:
             best, lowest = found, value
     assert best is not None
     return best

@@ -15,12 +15,14 @@ __all__ = ["sparse_objectives", "sparseness", "with_sparseness"]
 
 
 def sparseness(vectors: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
-    """Hoyer's sparseness of each vector: 1 for a single unit, 0 where all are alike. (sqrt n - |x|_1/|x|_2)/(sqrt n - 1)
+    """Hoyer's sparseness of each vector: 1 for a single unit, 0 where all are alike.
+
+    (sqrt n - |x|_1 / |x|_2) / (sqrt n - 1)
 
     Source: Hoyer, "Non-negative Matrix Factorization with Sparseness Constraints", JMLR 2004.
     """
     root = math.sqrt(vectors.shape[-1])
-    ratio = vectors.abs().sum(-1) / torch.linalg.vector_norm(vectors, dim=-1)
+    ratio: Tensor = vectors.abs().sum(-1) / torch.linalg.vector_norm(vectors, dim=-1)
     return (root - ratio) / (root - 1)
 
 
@@ -32,13 +34,14 @@ def with_sparseness(vector: Float[Tensor, " n"], wanted: float) -> Float[Tensor,
     n = len(vector)
     total = math.sqrt(n) - wanted * (math.sqrt(n) - 1)  # the sum of a vector of length 1 and this sparseness
     free = torch.ones(n, dtype=torch.bool)
-    found = vector.double() + (total - float(vector.sum())) / n
+    found: Tensor = vector.double() + (total - float(vector.sum())) / n
     while True:
         middle = torch.where(free, total / float(free.sum()), 0.0).double()
         way = found - middle
         found = middle + way * _to_sphere(middle, way)
         if bool((found >= 0).all()):
-            return found / torch.linalg.vector_norm(found)
+            length: Tensor = torch.linalg.vector_norm(found)
+            return found / length
         free &= found > 0
         found = torch.where(free, found, 0.0)
         found = torch.where(free, found - (float(found.sum()) - total) / float(free.sum()), 0.0)

@@ -56,12 +56,12 @@ def _nonnegative(
 ) -> Tensor:
     starts = [plain, -plain, response.double(), second, -second]
     if not excluded.shape[1]:
-        return nonnegative_minimum(gradient_gram, torch.eye(len(m), dtype=torch.float64), starts)
+        return nonnegative_minimum(gradient_gram, torch.eye(len(m), dtype=torch.float64), starts, response.double())
     # With a space left out, z alone would slide into it: what counts is z modulo that space, |P_W M z|.
     keep = torch.eye(len(m), dtype=torch.float64) - excluded @ excluded.T
     inverse = torch.linalg.inv(m)
     within = inverse @ keep @ m  # z -> M^-1 P_W M z
-    return nonnegative_minimum(within.T @ gradient_gram @ within, m @ keep @ m, starts)
+    return nonnegative_minimum(within.T @ gradient_gram @ within, m @ keep @ m, starts, response.double() @ within)
 
 
 def _towards(response: Tensor, vector: Tensor) -> Tensor:
@@ -78,4 +78,5 @@ def modulo(
     m, inverse = metric(response, cosine_power), metric_inverse(response, cosine_power)
     keep = torch.eye(len(m), dtype=torch.float64) - excluded @ excluded.T
     kept = objectives.double() @ (inverse @ keep @ m).T
-    return kept / torch.linalg.vector_norm(kept, dim=-1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(kept, dim=-1, keepdim=True)
+    return kept / length

@@ -20,7 +20,7 @@ from pellucid.images.image import Image
 from pellucid.images.pixels import Pixels
 from pellucid.inverse.doubts import Doubt
 from pellucid.models.model import Model
-from pellucid.objectives.response_direction import AGGREGATIONS, Aggregation, Family
+from pellucid.objectives.response_direction import AGGREGATIONS, Family
 
 __all__ = ["Subjects", "rendering_of", "subjects_of"]
 
@@ -137,8 +137,8 @@ def _family(rendering: Rendering, layer: str | None, cosine_power: int | None, a
     known = {one.family for one in rendering.realizations if one.family is not None}
     if len(known) > 1 and (layer is None or cosine_power is None or aggregation is None):
         raise InversionError(
-            "the pictures were made for objectives of several layers, cosine powers or aggregations: invert them one by "
-            "one, or name layer, cosine_power and aggregation for all"
+            "the pictures were made for objectives of several layers, cosine powers or aggregations: invert them one "
+            "by one, or name layer, cosine_power and aggregation for all"
         )
     (only,) = known if len(known) == 1 else (None,)
     if layer is None and only is None:
@@ -162,7 +162,8 @@ def _family(rendering: Rendering, layer: str | None, cosine_power: int | None, a
     return Family(
         layer if layer is not None else cast(Family, only).layer,
         cosine_power if cosine_power is not None else cast(Family, only).cosine_power,
-        cast(Aggregation, aggregation) if aggregation is not None else cast(Family, only).aggregation,
+        aggregation if aggregation is not None else cast(Family, only).aggregation,
+        only.units if only is not None and layer in (None, only.layer) else None,
     )
 
 

@@ -65,7 +65,7 @@ def merged(first: Counted, second: Counted, most_apart_deg: float = MOST_APART_D
     return orthonormal(left * from_left + right * from_right), total
 
 
-def merged_all(bases: Sequence[Float[Tensor, "n d"]], most_apart_deg: float = MOST_APART_DEG) -> Float[Tensor, "n e"]:
+def merged_all(bases: Sequence[Float[Tensor, "n _"]], most_apart_deg: float = MOST_APART_DEG) -> Float[Tensor, "n e"]:
     """What all spaces have in common, neighbours merged first, in a balanced tree: the order is part of the result."""
     counted: list[Counted] = [(basis, 1) for basis in bases]
     while len(counted) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,11 +27,19 @@ LEAST_SSIM = 0.7
 STEPS = 500  # as the paper
 SMALL_RATE = 0.002  # Adam's first steps are of the full rate whatever the gradient: at 0.05 even an optimum is left
 
+# What a recipe may say that a re-optimisation does not do.
+_PLAIN = Recipe()
+_LEFT_OUT = (
+    *("optimizer", "schedule", "final_rate", "octaves", "blur", "refine", "best_of", "plateau", "level", "start"),
+    *("penalties", "prior", "relu_gradient", "max_pool_gradient", "members", "diversity", "alignment", "group_layer"),
+    *("shared_low_res", "shared_start", "snapshots", "parameter_noise"),
+)
+
 
 @dataclass(frozen=True)
 class Verification:
-    """What became of pictures re-optimised for their predicted objectives: `images` [b, c, h, w] in the network's range,
-    the SSIM [b] to what they were, and whose objective is marked as an outlier.
+    """What became of pictures re-optimised for their predicted objectives: `images` [b, c, h, w] in the network's
+    range, the SSIM [b] to what they were, and whose objective is marked as an outlier.
     """
 
     images: Float[Tensor, "b c h w"]
@@ -56,28 +65,15 @@ def reoptimised(
     make_image: ImageMaker | None = None,
 ) -> Rendering:
     """Optimise pictures on, each for an objective, from exactly where they are, by Adam and without transforms."""
-    recipe = replace(
-        start.recipe,
-        steps=steps,
-        learning_rate=learning_rate,
-        optimizer="adam",
-        schedule="constant",
-        transforms="none",
-        octaves="",
-        size=(start.images.shape[2], start.images.shape[3]),
-        refine=0,
-        start=None,
-        snapshots=(),
-        members=1,
-        best_of=1,
-        penalties="",
-        diversity=0.0,
-        alignment=0.0,
-        group_layer=None,
-        plateau=0,
-        level=None,
-    )
-    return render(model, list(objectives), recipe=Recipe.of(recipe), parameters=start.parameters, make_image=make_image)
+    changed: dict[str, Any] = {
+        **{name: getattr(_PLAIN, name) for name in _LEFT_OUT},
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "transforms": "none",
+        "size": (start.images.shape[2], start.images.shape[3]),
+    }
+    recipe = replace(start.recipe, **changed)
+    return render(model, list(objectives), recipe=recipe, parameters=start.parameters, make_image=make_image)
 
 
 def similarity(first: Float[Tensor, "b c h w"], second: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
@@ -93,5 +89,5 @@ def similarity(first: Float[Tensor, "b c h w"], second: Float[Tensor, "b c h w"]
         if window < 3:
             found.append(float(np.allclose(a, b)))
             continue
-        found.append(structural_similarity(a, b, channel_axis=0, data_range=high - low, win_size=window))
+        found.append(float(structural_similarity(a, b, channel_axis=0, data_range=high - low, win_size=window)))
     return torch.tensor(found, dtype=torch.float64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import torch
@@ -47,6 +47,7 @@ class Layer:
 
     `shape` is without the batch and in normalised order: `(c, h, w)`, `(n, c)` for tokens or `(c,)`. `axes` is the
     order in which the module itself returns it. `grid` is where the tokens behind the `prefix_tokens` lie on the image.
+    `has_weights`: whether the module, or one inside it, has any; a ReLU or a pooling has none.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Layer:
     units: int
     prefix_tokens: int = 0
     grid: tuple[int, int] | None = None
+    has_weights: bool = field(default=False, compare=False)
 
     @property
     def map_size(self) -> tuple[int, int]:
@@ -133,6 +135,7 @@ def layers_of_calls(
             layers[name] = Layer(name, kind, axes, (n, c), c, prefix, grid)
         else:
             layers[name] = Layer(name, kind, axes, (shape[1],), shape[1])
+        layers[name] = replace(layers[name], has_weights=next(module.parameters(), None) is not None)
     return layers
 
 

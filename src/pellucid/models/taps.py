@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from pellucid.models.gradients import NonlinearityRecord
 from pellucid.models.layers import OUTPUT, Layer, call_name, normalise_axes
 from pellucid.models.results import first_tensor, with_first_tensor
 
-__all__ = ["OUTPUT", "Activations", "Edit", "Tap", "copy_without_taps", "record_calls", "tapped_forward"]
+__all__ = ["OUTPUT", "Activations", "Beside", "Edit", "Tap", "copy_without_taps", "record_calls", "tapped_forward"]
 
 Edit = Callable[[Tensor], Tensor]
 """What a layer's activations, `[b, c, h, w]`, `[b, n, c]` or `[b, c]`, are replaced by in a forward: the same shape."""
@@ -42,16 +42,22 @@ class Activations(Mapping[Tap, Tensor]):
     """What one forward's tapped layers returned: `[b, c, h, w]`, `[b, n, c]` (tokens) or `[b, c]`.
 
     `image` is the network's input before normalisation and before any transform; `alpha` [b, 1, h, w] its opacity
-    where it has one.
+    where it has one; `beside` are photos that were shown beside the images.
     """
 
     def __init__(
-        self, values: Mapping[Tap, Tensor], layers: Mapping[str, Layer], image: Tensor, alpha: Tensor | None = None
+        self,
+        values: Mapping[Tap, Tensor],
+        layers: Mapping[str, Layer],
+        image: Tensor,
+        alpha: Tensor | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self._values = dict(values)
         self.layers = layers
         self.image = image
         self.alpha = alpha
+        self.beside = beside
 
     def __getitem__(self, tap: Tap | str) -> Tensor:
         return self._values[Tap(tap) if isinstance(tap, str) else tap]
@@ -66,11 +72,42 @@ class Activations(Mapping[Tap, Tensor]):
         """The same activations for some images of the batch only (`rows` int64 [m])."""
         alpha = None if self.alpha is None else self.alpha[rows]
         values = {tap: value[rows] for tap, value in self._values.items()}
-        return Activations(values, self.layers, self.image[rows], alpha)
+        beside = None if self.beside is None else self.beside.rows(rows)
+        return Activations(values, self.layers, self.image[rows], alpha, beside)
 
     def with_image(self, image: Float[Tensor, "b c h w"], alpha: Float[Tensor, "b 1 h w"] | None = None) -> Activations:
         """The same activations, with another picture as their origin (the untransformed one)."""
-        return Activations(self._values, self.layers, image, alpha)
+        return Activations(self._values, self.layers, image, alpha, self.beside)
+
+    def with_beside(self, beside: Beside) -> Activations:
+        """The same activations, with those of photos beside them."""
+        return Activations(self._values, self.layers, self.image, self.alpha, beside)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a network made of photos that were shown beside images, each through its image's own transforms.
+
+    `places[i, name]` is where in `seen` the photo of that name stands that was shown beside image i.
+    """
+
+    seen: Activations
+    places: Mapping[tuple[int, str], int]
+
+    def of(self, tap: Tap, rows: Tensor, names: Sequence[str]) -> Float[Tensor, "m ..."]:
+        """What photo `names[i]` beside image `rows[i]` gave at a layer."""
+        places = [self.places[row, name] for row, name in zip(rows.tolist(), names, strict=True)]
+        return self.seen[tap][torch.tensor(places, device=rows.device)]
+
+    def rows(self, rows: Tensor) -> Beside:
+        """The same for some images of the batch only."""
+        new = [
+            (i, name, place)
+            for i, row in enumerate(rows.tolist())
+            for (r, name), place in self.places.items()
+            if r == row
+        ]
+        return Beside(self.seen, {(i, name): place for i, name, place in new})
 
 
 class _Cut(BaseException):

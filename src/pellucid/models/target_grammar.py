@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Literal, cast
+from typing import cast
 
 from pellucid.errors import TargetError
-from pellucid.models.targets import FILE_KINDS, Channels, Position, Term
+from pellucid.models.targets import FILE_KINDS, Channels, Kind, Position, Term
 
 __all__ = ["FORMS", "read_terms"]
 
 FORMS = (
     "layer:12, layer:12@4,7 (@c @4,: @2:5,3:9 @cls @patch @mask:FILE.npy @raster:40), layer:3-17, layer:*, layer, "
-    "layer:12~max (~sum ~norm ~pooled ~l1 ~l2 ~linf), -layer:12, neg:layer:12, logit:tabby, prob:281, logprob:281, "
-    "dir:layer@FILE.npy, caricature:layer@PHOTO, inversion:layer@PHOTO, probe:NAME, probe:FILE.safetensors#12, "
+    "layer:12~max (~sum ~norm ~pooled ~l1 ~l2 ~linf ~level=3.5), -layer:12, neg:layer:12, logit:tabby, "
+    "prob:281, logprob:281, "
+    "dir:layer@FILE.npy, caricature:layer@PHOTO, inversion:layer@PHOTO, match:layer@FOLDER, probe:NAME, "
+    "probe:FILE.safetensors#12, "
     "0.7*layer:3 + layer2:5"
 )
 
 _SIGN = re.compile(r"-\s*|neg:\s*")
 _WEIGHT = re.compile(r"((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*\*\s*")
-_KIND = re.compile(r"(logit|prob|logprob|dir|caricature|inversion|probe):\s*")
-_SCORE = re.compile(r"~([a-z0-9]+)")
+_KIND = re.compile(r"(logit|prob|logprob|dir|caricature|inversion|match|probe):\s*")
+_SCORE = re.compile(r"~(level=-?[0-9.]+(?:e[+-]?[0-9]+)?|[a-z0-9]+)")
 _LAYER = re.compile(r"[\w./#][\w./#-]*")
 _CHANNELS = re.compile(r"\*|([0-9]{1,9})(?:-([0-9]{1,9}))?(?![\w-])", re.ASCII)
 _NAME = re.compile(r'[^\s"](?:.*?\S)??(?=\s+[+-]\s|\s*$)', re.DOTALL)
@@ -79,13 +81,13 @@ def _term(reader: _Reader, *, negative: bool) -> Term:
         kind_match = reader.take(_KIND)
         if not kind_match:
             return _unit_or_layer(reader, negative, weight)
-        kind = cast("Literal['logit', 'prob', 'logprob', 'dir', 'caricature', 'inversion', 'probe']", kind_match[1])
+        kind = cast(Kind, kind_match[1])
         if kind == "dir":
             return _direction(reader, negative, weight)
         if kind in FILE_KINDS:
             layer = _layer(reader)
             if not reader.take(re.compile("@")):
-                raise reader.fail("@ and the file of the photo")
+                raise reader.fail("@ and the file of the photo, or the folder of photos")
             return Term(kind, layer, negative=negative, weight=weight, name=_name(reader, "the file of the photo")[0])
         name, _ = _name(reader, "a class name or number" if kind != "probe" else "the name of a probe")
         return Term(kind, negative=negative, weight=weight, name=name)

@@ -19,11 +19,12 @@ from pellucid.models.positions import Position
 
 __all__ = ["FILE_KINDS", "SCORES", "Channels", "Kind", "Position", "Target", "Term"]
 
-Kind = Literal["unit", "layer", "logit", "prob", "logprob", "dir", "caricature", "inversion", "probe"]
+Kind = Literal["unit", "layer", "logit", "prob", "logprob", "dir", "caricature", "inversion", "match", "probe"]
 CLASS_KINDS = ("logit", "prob", "logprob")
-FILE_KINDS = ("dir", "caricature", "inversion")  # of a layer and a file: a direction, or a photo
+FILE_KINDS = ("dir", "caricature", "inversion", "match")  # of a layer and a file: a direction, a photo or photos
 SCORES = ("sum", "norm", "max", "pooled", "l1", "l2", "linf")
-"""How a unit is scored over its positions, other than by their mean: `layer:12~max`."""
+"""How a unit is scored over its positions, other than by their mean: `layer:12~max`; also to a level, `~level=3.5`."""
+LEVEL = "level="
 Channels = int | tuple[int, int] | Literal["*"] | None
 
 # Words that open another form when a colon follows; a layer of that name is written in quotes: "prob":3.
@@ -38,8 +39,9 @@ class Term:
 
     `channels` is a channel number, an inclusive range `(3, 17)` or `"*"` for a unit, None for every other kind.
     `name` is the class of a logit or (log-)probability (digits mean the class index), the file of a direction or photo,
-    or the probe. `score` is one of `SCORES` for a unit, or "" for the mean over positions. `negative` minimises, before
-    the nonlinearity where there is one; a negative `weight` means the same and is stored so.
+    or the probe. `score` is one of `SCORES` for a unit, `level=3.5` for a level that it is driven to, or "" for the
+    mean over positions. `negative` minimises, before the nonlinearity where there is one; a negative `weight` means the
+    same and is stored so.
 
     Raises:
         TargetError: the parts do not make a target, e.g. a unit without a channel.
@@ -74,8 +76,12 @@ class Term:
             )
         if self.position is not None and self.kind not in ("unit", "layer", "dir"):
             raise TargetError(f"a target of kind {self.kind!r} has no position, and {self.position} was given.")
-        if self.score and (self.kind != "unit" or self.score not in SCORES):
-            raise TargetError(f"a unit's score is one of {', '.join(SCORES)}, not {self.score!r} of a {self.kind}.")
+        if self.level is not None:
+            object.__setattr__(self, "score", f"{LEVEL}{format_number(self.level)}")
+        if self.score and (self.kind != "unit" or (self.score not in SCORES and self.level is None)):
+            raise TargetError(
+                f"a unit's score is one of {', '.join(SCORES)}, {LEVEL}3.5, not {self.score!r} of a {self.kind}."
+            )
         if self.class_index is not None:
             object.__setattr__(self, "name", str(self.class_index))
 
@@ -84,6 +90,15 @@ class Term:
         """The number of the class when a logit or probability is named by digits, else None."""
         is_number = self.kind in CLASS_KINDS and re.fullmatch("[0-9]{1,9}", self.name)
         return int(self.name) if is_number else None
+
+    @property
+    def level(self) -> float | None:
+        """The level that a unit is to be driven to, if it is."""
+        try:
+            level = float(self.score[len(LEVEL) :]) if self.score.startswith(LEVEL) else math.nan
+        except ValueError:
+            return None
+        return level if math.isfinite(level) else None
 
     @property
     def is_several(self) -> bool:

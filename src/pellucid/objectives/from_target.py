@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.errors import TargetError
-from pellucid.images.files import read
+from pellucid.images.files import SUFFIXES, read
 from pellucid.images.image import fitted
 from pellucid.models.layers import OUTPUT
 from pellucid.models.model import Model
 from pellucid.models.targets import Target, Term
 from pellucid.models.value_range import in_range
 from pellucid.objectives.classes import log_probability, logit, probability
+from pellucid.objectives.distributions import distribution_match, sorted_average
 from pellucid.objectives.masks import read_mask
-from pellucid.objectives.metrics import Metric, metric
+from pellucid.objectives.metrics import Metric, level, metric
 from pellucid.objectives.objective import Objective
 from pellucid.objectives.photos import caricature, inversion
 from pellucid.objectives.probes import Probe, find_probe, probe
@@ -74,10 +77,14 @@ def _of_term(term: Term, model: Model, size: tuple[int, int], probes: Mapping[st
     if term.kind in ("caricature", "inversion"):
         seen = model.tap(_photo(term.name, model, size), [term.layer])
         return caricature(term.layer, seen) if term.kind == "caricature" else inversion(term.layer, seen)
+    if term.kind == "match":
+        return distribution_match(term.layer, _references(term, model, size))
     if term.kind == "layer":
         return layer(term.layer, term.position)
     if not isinstance(term.channels, int):
         raise TargetError(f"{term.what} stands for several units; expand it first (expand_targets)")
+    if term.level is not None:
+        return level(term.layer, term.channels, term.level, position=term.position)
     if term.score and term.score not in REDUCTIONS:
         return metric(term.layer, term.channels, cast(Metric, term.score), position=term.position)
     return region(term.layer, term.channels, term.position, reduction=cast(Reduction, term.score or "mean"))
@@ -106,6 +113,18 @@ def _photo(name: str, model: Model, size: tuple[int, int]) -> Float[Tensor, "1 c
     """A photo from a file, cut and scaled to cover the size, in the network's range."""
     photo = fitted(read(Path(name), channels=model.channels)[None], size).clamp(0, 1)
     return in_range(photo, model.value_range)
+
+
+def _references(term: Term, model: Model, size: tuple[int, int]) -> Float[Tensor, "c n"]:
+    """The average of the sorted activations of a photo, or of all photos in a folder, one at a time."""
+    place = Path(term.name)
+    names = sorted(place.iterdir()) if place.is_dir() else [place]
+    photos = [name for name in names if name == place or name.suffix.lower() in SUFFIXES]
+    if not photos:
+        raise TargetError(f"no pictures ({' '.join(SUFFIXES)}) in the folder {place}: nothing to match")
+    seen = (model.tap(_photo(str(name), model, size), [term.layer]) for name in photos)
+    averages = (sorted_average(one, term.layer) for one in seen)
+    return reduce(torch.add, averages) / len(photos)
 
 
 def _vector(term: Term, units: int) -> list[float]:

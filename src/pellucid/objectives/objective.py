@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import SupportsFloat
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pellucid.errors import TargetError
 from pellucid.models.taps import Activations, Tap
+from pellucid.objectives.frozen import FrozenTensor
 
 __all__ = ["Custom", "Leaf", "Objective", "PerImage", "per_image"]
 
@@ -45,6 +46,22 @@ class Leaf(ABC):
         """The same score read before the nonlinearity that ends its layer; itself where that means nothing."""
         return self
 
+    @property
+    def photos(self) -> tuple[FrozenTensor, ...]:
+        """Pictures [c, h, w], in the network's range, that this compares an image with.
+
+        Where images are transformed, they are to be shown beside it through the same transforms.
+        """
+        return ()
+
+    @property
+    def can_rest(self) -> bool:
+        """Whether the score rewards what a layer says already, so that a flat picture may be an optimum to get out of.
+
+        A flat picture that is a channel's best is its answer, and stays.
+        """
+        return False
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -61,6 +78,11 @@ class Objective:
     def taps(self) -> tuple[Tap, ...]:
         """What the objective reads."""
         return tuple(dict.fromkeys(tap for _, leaf in self.read_terms() for tap in leaf.taps))
+
+    @property
+    def can_rest(self) -> bool:
+        """Whether every term rewards what its layer says already (see `Leaf.can_rest`)."""
+        return bool(self.terms) and all(weight > 0 and leaf.can_rest for weight, leaf in self.terms)
 
     @property
     def hash(self) -> str:
@@ -120,10 +142,10 @@ class PerImage:
     def __init__(self, objectives: Sequence[Objective | None], before_rectifier: Iterable[bool] = ()) -> None:
         self._length = len(objectives)
         awake = list(before_rectifier) or [False] * self._length
-        groups: dict[tuple[type[Leaf], Hashable], list[tuple[int, float, Leaf]]] = defaultdict(list)
+        groups: dict[tuple[type[Leaf], Hashable], list[tuple[int, int, float, Leaf]]] = defaultdict(list)
         for row, objective in enumerate(objectives):
-            for weight, leaf in objective.read_terms(awake[row]) if objective else ():
-                groups[type(leaf), leaf.family].append((row, weight, leaf))
+            for nth, (weight, leaf) in enumerate(objective.read_terms(awake[row]) if objective else ()):
+                groups[type(leaf), leaf.family].append((row, nth, weight, leaf))
         self._groups = [_Group(kind, entries) for (kind, _), entries in groups.items()]
         self._constants = [objective.constant if objective else 0.0 for objective in objectives]
         self.taps = tuple(dict.fromkeys(tap for group in self._groups for leaf in group.leaves for tap in leaf.taps))
@@ -134,39 +156,41 @@ class PerImage:
             raise TargetError(f"{self._length} objectives cannot score a batch of {len(image)} images, one each")
         dtype = torch.promote_types(image.dtype, torch.float32)
         total = torch.tensor(self._constants, dtype=dtype, device=image.device)
-        for group in self._groups:
-            total = group.add_to(total, activations)
+        scored = [(group, group.scores(activations, total)) for group in self._groups]
+        # An image's terms are added one after the other in its own order, the n-th of all before the next: a sum
+        # in one go, or family by family, would be rounded by chance or by what the neighbours ask for.
+        for nth in sorted({nth for group in self._groups for nth in group.places}):
+            for group, scores in scored:
+                if nth in group.places:
+                    total = group.added(total, scores, nth)
         return total
 
 
 class _Group:
-    """Leaves of one family, each with its image and weight."""
+    """Leaves of one family, each with its image, its place among that image's terms, and weight."""
 
-    def __init__(self, kind: type[Leaf], entries: Sequence[tuple[int, float, Leaf]]) -> None:
+    def __init__(self, kind: type[Leaf], entries: Sequence[tuple[int, int, float, Leaf]]) -> None:
         self.kind = kind
-        self.leaves = [leaf for _, _, leaf in entries]
-        self._rows = torch.tensor([row for row, _, _ in entries])
-        self._weights = [weight for _, weight, _ in entries]
-        # An image's terms are added one after the other, the k-th of every image at once: a sum in one go would be
-        # rounded by chance on a GPU, where additions to the same place have no order.
-        nth: dict[int, list[int]] = defaultdict(list)
-        seen: Counter[int] = Counter()
-        for entry, (row, _, _) in enumerate(entries):
-            nth[seen[row]].append(entry)
-            seen[row] += 1
-        self._rounds = [torch.tensor(entries) for entries in nth.values()]
+        self.leaves = [leaf for *_, leaf in entries]
+        self._rows = torch.tensor([row for row, *_ in entries])
+        self._weights = [weight for _, _, weight, _ in entries]
+        by_place: dict[int, list[int]] = defaultdict(list)
+        for entry, (_, nth, _, _) in enumerate(entries):
+            by_place[nth].append(entry)
+        self.places = {nth: torch.tensor(places) for nth, places in by_place.items()}
 
-    def add_to(self, total: Tensor, activations: Activations) -> Tensor:
-        """The scores so far plus this family's."""
+    def scores(self, activations: Activations, like: Tensor) -> Float[Tensor, " m"]:
+        """The weighted score of each leaf, on the device and in the precision of a tensor."""
+        scores = self.kind.score(activations, self._rows.to(like.device), self.leaves).to(like.dtype)
+        return scores * torch.tensor(self._weights, dtype=like.dtype, device=like.device)
+
+    def added(self, total: Tensor, scores: Tensor, nth: int) -> Tensor:
+        """The scores of all images so far, plus those leaves that are the n-th term of theirs."""
         rows = self._rows.to(total.device)
-        scores = self.kind.score(activations, rows, self.leaves).to(total.dtype)
-        scores = scores * torch.tensor(self._weights, dtype=total.dtype, device=total.device)
-        if len(self._rounds) == 1:
+        if len(self.places) == 1:
             return total.index_add(0, rows, scores)
-        for entries in self._rounds:
-            picked = entries.to(total.device)
-            total = total.index_add(0, rows[picked], scores[picked])
-        return total
+        picked = self.places[nth].to(total.device)
+        return total.index_add(0, rows[picked], scores[picked])
 
 
 def per_image(objectives: Sequence[Objective | None]) -> PerImage:
@@ -185,6 +209,11 @@ class Product(Leaf):
     def taps(self) -> tuple[Tap, ...]:
         """What both read."""
         return tuple(dict.fromkeys(self.first.taps + self.second.taps))
+
+    @property
+    def photos(self) -> tuple[FrozenTensor, ...]:
+        """Those of both."""
+        return tuple(photo for one in (self.first, self.second) for _, leaf in one.terms for photo in leaf.photos)
 
     @property
     def family(self) -> Hashable:

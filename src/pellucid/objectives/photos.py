@@ -28,6 +28,7 @@ class Caricature(Leaf):
     layer: str
     photo: FrozenTensor
     cosine_power: float = 0.0
+    picture: FrozenTensor | None = None
 
     @property
     def taps(self) -> tuple[Tap, ...]:
@@ -37,7 +38,12 @@ class Caricature(Leaf):
     @property
     def family(self) -> Hashable:
         """Photos of one size, compared on one layer in one way."""
-        return self.layer, self.photo.shape, self.cosine_power
+        return self.layer, self.photo.shape, self.cosine_power, self.picture is None
+
+    @property
+    def photos(self) -> tuple[FrozenTensor, ...]:
+        """The photo, where it is known."""
+        return () if self.picture is None else (self.picture,)
 
     @classmethod
     def score(cls, activations: Activations, rows: Tensor, leaves: Sequence[Leaf]) -> Float[Tensor, " m"]:
@@ -57,6 +63,7 @@ class Inversion(Leaf):
 
     layer: str
     photo: FrozenTensor
+    picture: FrozenTensor | None = None
 
     @property
     def taps(self) -> tuple[Tap, ...]:
@@ -66,7 +73,12 @@ class Inversion(Leaf):
     @property
     def family(self) -> Hashable:
         """Photos of one size, compared on one layer."""
-        return self.layer, self.photo.shape
+        return self.layer, self.photo.shape, self.picture is None
+
+    @property
+    def photos(self) -> tuple[FrozenTensor, ...]:
+        """The photo, where it is known."""
+        return () if self.picture is None else (self.picture,)
 
     @classmethod
     def score(cls, activations: Activations, rows: Tensor, leaves: Sequence[Leaf]) -> Float[Tensor, " m"]:
@@ -78,34 +90,41 @@ class Inversion(Leaf):
 def _flat(
     activations: Activations, rows: Tensor, leaves: Sequence[Caricature] | Sequence[Inversion]
 ) -> tuple[Float[Tensor, "m n"], Float[Tensor, "m n"]]:
-    """The images' activations and the photos', flattened."""
+    """The images' activations and the photos', flattened: of the photos as shown beside the images, where they were."""
     first = leaves[0]
     z = activations[first.taps[0]][rows]
     z = z.to(torch.promote_types(z.dtype, torch.float32))
-    if tuple(z.shape[1:]) != first.photo.shape:
+    pictures = [leaf.picture for leaf in leaves if leaf.picture is not None]
+    if activations.beside is not None and pictures:
+        z0 = activations.beside.of(first.taps[0], rows, [picture.digest for picture in pictures]).to(z)
+    else:
+        z0 = torch.stack([leaf.photo.like(z) for leaf in leaves])
+    if z.shape[1:] != z0.shape[1:]:
         raise TargetError(
-            f"the photo's activations of {first.layer} are {list(first.photo.shape)}, the image's {list(z.shape[1:])}; "
+            f"the photo's activations of {first.layer} are {list(z0.shape[1:])}, the image's {list(z.shape[1:])}; "
             "tap the photo at the image's size"
         )
-    return z.flatten(1), torch.stack([leaf.photo.like(z) for leaf in leaves]).flatten(1)
+    return z.flatten(1), z0.flatten(1)
 
 
 def caricature(layer: str, photo: Activations | Tensor, *, cosine_power: float = 0.0) -> Objective:
     """Score each image by how much it exaggerates what a layer sees in a photo.
 
     <z, z0> max(0.1, cos(z, z0))^p, p = `cosine_power`, over all channels and positions at once; z0 are the photo's
-    activations: `model.tap(photo[None], [layer])`, or the layer's tensor alone.
+    activations: `model.tap(photo[None], [layer])`, or the layer's tensor alone. With the former, `render` shows the
+    photo to the network at every step as its transforms show the image, and compares the two; the tensor alone is what
+    even a turned and shifted image is compared with.
 
     Raises:
         TargetError: not one photo, or its activations are all zero or not finite.
 
     Source: Lucid's `recipes/caricature.py`, which floors at 0.1 too, but divides by the photo's length only; here it is
-    the cosine.
+    the cosine. There, too, the photo goes through the transforms, in one batch with the image.
     """
     z0 = _of_photo(layer, photo)
     if not z0.any():
         raise TargetError(f"the photo's activations of {layer} are all zero: there is nothing to exaggerate")
-    return Objective(((1.0, Caricature(layer, FrozenTensor.of(z0), float(cosine_power))),))
+    return Objective(((1.0, Caricature(layer, FrozenTensor.of(z0), float(cosine_power), _picture(photo))),))
 
 
 def inversion(layer: str, photo: Activations | Tensor) -> Objective:
@@ -117,7 +136,12 @@ def inversion(layer: str, photo: Activations | Tensor) -> Objective:
     Source: Mahendran & Vedaldi, "Understanding Deep Image Representations by Inverting Them", CVPR 2015, who divide by
     ||z0||^2 besides.
     """
-    return Objective(((1.0, Inversion(layer, FrozenTensor.of(_of_photo(layer, photo)))),))
+    return Objective(((1.0, Inversion(layer, FrozenTensor.of(_of_photo(layer, photo)), _picture(photo))),))
+
+
+def _picture(photo: Activations | Tensor) -> FrozenTensor | None:
+    """The photo itself, where it is known."""
+    return None if isinstance(photo, Tensor) else FrozenTensor.of(photo.image[0])
 
 
 def _of_photo(layer: str, photo: Activations | Tensor) -> Tensor:

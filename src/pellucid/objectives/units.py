@@ -74,6 +74,11 @@ class WholeLayer(Leaf):
         """One layer at one place."""
         return self.layer, self.position
 
+    @property
+    def can_rest(self) -> bool:
+        """Squares grow whichever way a layer answers, also by more of what it says of flat grey."""
+        return True
+
     @classmethod
     def score(cls, activations: Activations, rows: Tensor, leaves: Sequence[Leaf]) -> Float[Tensor, " m"]:
         """Mean of squares over channels and positions."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pellucid.app.cli.layers import blocks, typical_layer
+from pellucid.app.cli.layers import typical_layer
 from pellucid.app.cli.model_options import Mean, Spec, Std, Weights, open_model
 from pellucid.app.cli.output import AsJson, Output
 from pellucid.app.cli.progress import watched
@@ -18,6 +18,7 @@ from pellucid.app.cli.tables import note, print_table
 from pellucid.app.plan_file import kept_plans
 from pellucid.ascent.progress import duration
 from pellucid.errors import ImageError, RecipeError
+from pellucid.models.blocks import blocks
 from pellucid.models.targets import Target
 
 if TYPE_CHECKING:

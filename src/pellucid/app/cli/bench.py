@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pellucid import __version__
-from pellucid.app.cli.layers import blocks, typical_layer
+from pellucid.app.cli.layers import typical_layer
 from pellucid.app.cli.model_options import Mean, Spec, Std, Weights, open_model
 from pellucid.app.cli.plan_table import run_as
 from pellucid.app.cli.progress import watched
 from pellucid.app.cli.recipe_options import read_recipe, with_recipe_options
 from pellucid.app.cli.tables import note, print_table
 from pellucid.app.plan_file import kept_plans
+from pellucid.models.blocks import blocks
 
 if TYPE_CHECKING:
     from pellucid.ascent.bench import Bench

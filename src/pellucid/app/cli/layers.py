@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,14 +10,12 @@ import typer
 
 from pellucid.app.cli.model_options import PANEL, Mean, Spec, Std, Weights, open_model, read_size
 from pellucid.app.cli.tables import note, print_table
+from pellucid.models.blocks import blocks
 
 if TYPE_CHECKING:
     from pellucid.models.layers import Layer
 
-__all__ = ["blocks", "layers", "typical_layer"]
-
-# Modules that only hold others in a row; what they hold is as interesting as they are.
-_CONTAINER = re.compile(r"(Sequential|Stage|Encoder|Model|Features|Backbone)$")
+__all__ = ["layers", "typical_layer"]
 
 
 def layers(
@@ -56,17 +52,6 @@ def layers(
     height, width = net.size
     hidden = f"; {len(found) - len(shown)} more inside blocks: --all" if len(shown) < len(found) else ""
     note(f"{net.name} at {height} x {width} px{hidden}. A target is LAYER:UNIT, such as {_example(shown)}")
-
-
-def blocks(found: Mapping[str, Layer]) -> list[Layer]:
-    """The layers that are not inside a block: a Bottleneck is shown, its convolutions are not."""
-
-    def is_open(name: str) -> bool:
-        inside = sum(other.startswith(f"{name}.") for other in found)
-        return bool(_CONTAINER.search(found[name].kind)) or inside > len(found) / 2
-
-    closed = [name for name in found if not is_open(name)]
-    return [layer for name, layer in found.items() if not any(name.startswith(f"{block}.") for block in closed)]
 
 
 def _places(layer: Layer) -> str:

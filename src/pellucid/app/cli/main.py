@@ -15,7 +15,7 @@ import typer
 from typer.main import get_command
 
 from pellucid import __version__
-from pellucid.app.cli import accentuate, bench, compare, demo, dream, interpolate, layers, models, render
+from pellucid.app.cli import accentuate, atlas, bench, compare, demo, dream, export, interpolate, layers, models, render, view
 from pellucid.errors import PellucidError, is_out_of_memory
 
 __all__ = ["app", "main", "run"]
@@ -55,6 +55,9 @@ app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("dream", no_args_is_help=False)(dream.command)
 app.command("compare")(compare.command)
+app.add_typer(atlas.atlas, name="atlas")
+app.command("view")(view.view)
+app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.command)
 

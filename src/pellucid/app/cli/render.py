@@ -37,8 +37,9 @@ EPILOG = "\n\n".join(
         "[cyan]mixed4a[/cyan]   the whole layer (DeepDream)",
         "[cyan]neg:mixed4a:12[/cyan]   what the channel is least like (or -mixed4a:12, behind --)",
         "[cyan]logit:goldfish  logit:1  prob:1  logprob:1[/cyan]   a class",
-        "[cyan]mixed4a:12~max[/cyan]   a unit by its strongest position; ~sum ~norm ~pooled ~l1 ~l2 ~linf",
+        "[cyan]mixed4a:12~max[/cyan]   a unit by its strongest position; ~sum ~norm ~pooled ~l1 ~l2 ~linf ~level=3.5",
         "[cyan]caricature:mixed4a@PHOTO  inversion:mixed4a@PHOTO[/cyan]   what a layer sees in a photo",
+        "[cyan]match:mixed4a@FOLDER[/cyan]   a picture whose activations are distributed as those of real photos",
         "[cyan]dir:mixed4a@FILE.npy[/cyan]   a direction in a layer's channel space",
         "[cyan]'0.7*mixed4a:3 + mixed4b:5'[/cyan]   a weighted sum",
         "[bold]Exit codes[/bold]  0: at least one picture. 1: none could be made. 2: a mistake in what was asked."

@@ -1,0 +1,139 @@
+"""What the tables beside an atlas know of its units, sorted by how a page can show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from pellucid.atlas.store import Atlas
+from pellucid.errors import PellucidError
+from pellucid.models.targets import Target
+from pellucid.survey.unit_table import UnitTable
+
+__all__ = ["Column", "Kind", "Known"]
+
+Kind = Literal["number", "text", "label", "histogram", "edges", "examples", "values", "links", "other"]
+_LABELS = ("label", "top_class", "top_label", "class_name", "name")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, and how it is shown. `key` is unique among all tables of an atlas."""
+
+    table: str
+    name: str
+    key: str
+    title: str
+    about: str
+    kind: Kind
+
+
+class Known:
+    """All tables of an atlas. A table that cannot be read, or is of another network, is left out and named in
+    `unread`."""
+
+    def __init__(self, tables: Mapping[str, UnitTable], unread: tuple[str, ...] = ()) -> None:
+        self.tables, self.unread = tables, unread
+        self.columns = tuple(_columns(tables))
+        self._rows = {name: {target: at for at, target in enumerate(table.targets)} for name, table in tables.items()}
+        self._labels = next((column for column in self.columns if column.kind == "label"), None)
+
+    @classmethod
+    def of(cls, atlas: Atlas) -> Known:
+        """The tables beside an atlas."""
+        tables, unread = {}, []
+        for name in atlas.tables:
+            try:
+                table = atlas.table(name)
+            except PellucidError:
+                unread.append(name)
+                continue
+            if table.model_hash == atlas.card.model.hash:
+                tables[name] = table
+            else:
+                unread.append(name)
+        return cls(tables, tuple(unread))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all tables, read or not, sorted as the atlas lists them."""
+        return tuple(sorted((*self.tables, *self.unread)))
+
+    def labels(self, targets: Sequence[str]) -> list[str | None]:
+        """What a table calls some units."""
+        return [None] * len(targets) if self._labels is None else self.values(self._labels, targets)
+
+    def value(self, column: Column, target: str) -> Any:
+        """What a column says of a unit; None where it says nothing."""
+        row = self._rows[column.table].get(target)
+        return None if row is None else self.tables[column.table].table.column(column.name)[row].as_py()
+
+    def values(self, column: Column, targets: Sequence[str]) -> list[Any]:
+        """What a column says of many units."""
+        rows, values = self._rows[column.table], self.tables[column.table][column.name]
+        return [None if (row := rows.get(target)) is None else values[row] for target in targets]
+
+    def of_kind(self, kind: Kind) -> list[Column]:
+        """The columns that are shown in one way."""
+        return [column for column in self.columns if column.kind == kind]
+
+
+def _columns(tables: Mapping[str, UnitTable]) -> Iterator[Column]:
+    seen: set[str] = set()
+    for name, table in tables.items():
+        for column in table.columns:
+            twice = column in seen
+            seen.add(column)
+            title = column.replace("_", " ")
+            yield Column(
+                name,
+                column,
+                f"{name}.{column}",
+                f"{title} ({name})" if twice else title,
+                table.about(column).meaning,
+                _kind(column, table),
+            )
+
+
+def _kind(name: str, table: UnitTable) -> Kind:
+    kind = table.table.schema.field(name).type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        return "number"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return "label" if name in _LABELS or name.endswith(("_label", "_class")) else "text"
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _list_kind(name, kind.value_type, table)
+    return "other"
+
+
+def _list_kind(name: str, inner: pa.DataType, table: UnitTable) -> Kind:
+    if pa.types.is_integer(inner) or pa.types.is_floating(inner):
+        if "edge" in name:
+            return "edges"
+        return "histogram" if "histogram" in name or "counts" in name else "values"
+    if holds_picture(inner):
+        return "examples"
+    if pa.types.is_string(inner):
+        first = next((entry for value in table[name] if value for entry in value), "")
+        return "links" if _is_unit(first) else "values"
+    if pa.types.is_struct(inner) and "target" in [inner.field(at).name for at in range(inner.num_fields)]:
+        return "links"
+    return "values"
+
+
+def holds_picture(kind: pa.DataType) -> bool:
+    """Whether a value is a picture's bytes, or a struct that holds them."""
+    if pa.types.is_struct(kind):
+        return any(holds_picture(kind.field(at).type) for at in range(kind.num_fields))
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _is_unit(text: str) -> bool:
+    try:
+        (term,) = Target.parse(text).terms
+    except (PellucidError, ValueError):
+        return False
+    return term.kind == "unit" and isinstance(term.channels, int)

@@ -1,0 +1,109 @@
+/* Draws the view that the address names, and listens to the keyboard. */
+"use strict";
+
+(() => {
+  const { h } = P;
+  const view = document.getElementById("view");
+  let now = { view: "overview" };
+
+  const trail = ({ layer, unit, view: name }) => {
+    const steps = [h("a", { href: P.href(P.to.overview()), class: "brand" }, "Pellucid")];
+    const atlas = P.book.atlases[P.book.main].name;
+    const words = { search: "search", notes: "notes", about: "about", compare: "compare", like: "like" };
+    if (name !== "overview") steps.push(h("a", { href: P.href(P.to.overview()), class: "whole" }, atlas));
+    if (words[name]) steps.push(h("span", {}, words[name]));
+    if (layer) steps.push(unit === undefined && name === "layer" ? h("span", { "aria-current": "page" }, layer) : h("a", { href: P.href(P.to.layer(layer)) }, layer));
+    if (unit !== undefined) steps.push(h("span", { "aria-current": "page" }, String(unit)));
+    P.fill(document.getElementById("trail"), steps);
+  };
+
+  P.views.missing = (place, { path }) => {
+    P.title("Not here");
+    P.fill(place, h("h1", {}, "Nothing here"), h("p", { class: "lead" }, `This atlas has no ${path || "such address"}.`),
+      h("p", {}, h("a", { href: P.href(P.to.overview()) }, "All layers")));
+  };
+
+  let turn = 0;
+  P.draw = async (wanted) => {
+    const own = (turn += 1);
+    P.leaving?.();
+    [P.leaving, P.firstTile, P.neighbours] = [null, null, null];
+    const from = now;
+    now = wanted;
+    view.dataset.view = wanted.view;
+    trail(wanted);
+    const place = h("div", { class: "page" });
+    try {
+      const drawn = P.views[wanted.view](place, wanted);
+      if (drawn) await Promise.race([drawn, new Promise((resolve) => { setTimeout(resolve, 150); })]);
+      if (own === turn) {
+        if (!place.hasChildNodes()) place.append(h("p", { class: "quiet" }, "Looking …"));
+        view.replaceChildren(place);
+        view.setAttribute("aria-busy", "true");
+      }
+      await drawn;
+    } catch (error) {
+      P.fill(place, h("h1", {}, "This cannot be shown"), h("p", { class: "fault" }, error.message));
+    }
+    if (own !== turn) return;
+    view.replaceChildren(place);
+    view.removeAttribute("aria-busy");
+    dispatchEvent(new Event("scroll")); // grids measure themselves once they are in the page
+    if (from !== wanted && document.activeElement === document.body) view.focus({ preventScroll: true });
+  };
+
+  const up = () => {
+    if (now.unit !== undefined) P.go(P.to.layer(now.layer));
+    else P.go(P.to.overview());
+  };
+
+  const beside = (step) => {
+    const layers = P.book.atlases[P.book.main].layers.map((layer) => layer.name);
+    if (now.view === "unit") { const path = P.neighbours?.[step < 0 ? 0 : 1]; if (path) P.go(path); return; }
+    const next = now.view === "layer" && layers[layers.indexOf(now.layer) + step];
+    if (next) P.go(P.to.layer(next));
+  };
+
+  const actions = {
+    "/": () => document.getElementById("words").focus(),
+    "?": () => P.help(),
+    g: () => P.go(P.to.overview()),
+    u: up,
+    f: () => P.firstTile?.(),
+    t: () => P.theme.next(),
+    r: () => document.querySelector('[data-way="again"]')?.click(),
+    n: () => document.getElementById("write-note")?.click(),
+    s: () => { if (now.view === "unit") P.go(P.to.like(now.layer, now.unit)); },
+    ArrowLeft: () => beside(-1),
+    ArrowRight: () => beside(1),
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    const inField = event.target.closest?.("input, textarea, select, dialog");
+    if (inField) {
+      if (event.key === "Escape" && !event.target.closest("dialog")) event.target.blur();
+      return;
+    }
+    if (event.key.startsWith("Arrow") && event.target.closest?.(".grid")) return;
+    if (!(event.key in actions)) return;
+    event.preventDefault();
+    actions[event.key]();
+  });
+
+  const begin = async () => {
+    P.theme.dress();
+    document.getElementById("theme").addEventListener("click", P.theme.next);
+    document.getElementById("help").addEventListener("click", P.help);
+    try { await P.data.book(); } catch (error) {
+      P.fill(view, h("h1", {}, "The atlas cannot be opened"), h("p", { class: "fault" }, error.message));
+      return;
+    }
+    P.searchBox();
+    const atlas = P.book.atlases[P.book.main];
+    P.fill(document.getElementById("foot"),
+      h("p", {}, `Pellucid ${P.book.version} · network ${atlas.model} ${atlas.model_hash} · `, h("a", { href: P.href(P.to.about()) }, "how it was made")));
+    P.listen();
+  };
+  begin();
+})();

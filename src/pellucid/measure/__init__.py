@@ -1,0 +1,1 @@
+"""How far a unit's picture can be trusted: measures with a definition and a source each."""
