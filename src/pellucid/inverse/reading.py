@@ -42,6 +42,7 @@ def objective_among(
         return objective
     _, vectors = torch.linalg.eigh(matrix)
     first, second = vectors[:, 0], vectors[:, 1]
-    starts = [first, -first, response.double()[among].clamp(min=0), second, -second]
-    objective[among] = nonnegative_minimum(matrix, torch.eye(len(matrix), dtype=torch.float64), starts)
+    fires = response.double()[among]
+    starts = [first, -first, fires, second, -second]
+    objective[among] = nonnegative_minimum(matrix, torch.eye(len(matrix), dtype=torch.float64), starts, fires)
     return objective

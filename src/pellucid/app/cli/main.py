@@ -15,7 +15,21 @@ import typer
 from typer.main import get_command
 
 from pellucid import __version__
-from pellucid.app.cli import accentuate, atlas, bench, compare, demo, dream, export, interpolate, layers, models, render, view
+from pellucid.app.cli import (
+    accentuate,
+    atlas,
+    bench,
+    compare,
+    demo,
+    dream,
+    export,
+    interpolate,
+    layers,
+    models,
+    render,
+    survey,
+    view,
+)
 from pellucid.errors import PellucidError, is_out_of_memory
 
 __all__ = ["app", "main", "run"]
@@ -55,6 +69,7 @@ app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("dream", no_args_is_help=False)(dream.command)
 app.command("compare")(compare.command)
+app.command("survey")(survey.command)
 app.add_typer(atlas.atlas, name="atlas")
 app.command("view")(view.view)
 app.command("export")(export.export)
