@@ -73,7 +73,7 @@ def test_a_copy_with_other_channels_is_found_and_shown(pellucid: Run, tmp_path: 
     (one,) = document["comparisons"]
     assert {match["unit"]: match["by_pictures"] for match in one["matches"]} == {0: 1, 1: 3, 2: 0, 3: 2}
     assert one["num_images"] == 10
-    rows = list(csv.DictReader((tmp_path / "found/pairs.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "found/pairs.csv").read_text().splitlines()))
     assert [row["by_activations"] for row in rows] == ["1", "3", "0", "2"]
     page = (tmp_path / "found/index.html").read_text()
     assert "<!--" not in page

@@ -14,9 +14,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pellucid.inverse.choosing import choose_critical_space
     from pellucid.inverse.comparing import compare
     from pellucid.inverse.comparison import Comparison
-    from pellucid.inverse.choosing import choose_critical_space
     from pellucid.inverse.critical_spaces import CriticalSpace, critical_space
     from pellucid.inverse.evaluation import evaluate
     from pellucid.inverse.inversion import Inversion
@@ -43,8 +43,8 @@ __all__ = [
     "Comparison",
     "CriticalSpace",
     "Inversion",
-    "compare",
     "choose_critical_space",
+    "compare",
     "critical_space",
     "evaluate",
     "evidence_of",

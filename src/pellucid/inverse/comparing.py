@@ -105,7 +105,7 @@ def _compared(
             f"the units of {asked.layers[0]} asked for are silent on these pictures: name others, or data"
         )
     a, b = asked.equalised(moments.scales)
-    usual = (moments.sum_b / moments.count / b.scales[asked.layers[1]])
+    usual = moments.sum_b / moments.count / b.scales[asked.layers[1]]
     says("drawing A's units", 0.05)
     drawn = render(a, asked.units(0, chosen), recipe=asked.recipe)
     says("reading them in B", 0.3)

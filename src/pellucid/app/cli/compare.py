@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ import typer
 
 from pellucid.app.cli.model_options import open_model
 from pellucid.app.cli.output import AsJson, writable_folder
-from pellucid.app.cli.progress import watched
+from pellucid.app.cli.progress import Watch, watched
 from pellucid.app.cli.tables import note, print_table
 from pellucid.ascent.progress import duration
 from pellucid.errors import TargetError
@@ -82,7 +83,7 @@ def command(
         from pellucid.app.comparison.page import write_page
         from pellucid.inverse.comparing import RECIPE, compare
 
-        recipe = replace(RECIPE, seed=seed, **({} if steps is None else {"steps": steps}))
+        recipe = replace(RECIPE, seed=seed, steps=RECIPE.steps if steps is None else steps)
         for net, name in ((nets[0], 0), (nets[1], 1)):  # a name that is none is said before the first step
             for pair in pairs:
                 net.layer(pair[name])
@@ -98,9 +99,9 @@ def command(
                     images=None if data is None else _batches(data, nets[0], images),
                     rounds=rounds,
                     cosine_power=cosine_power,
-                    aggregation=aggregation,  # type: ignore[arg-type]
+                    aggregation=aggregation,
                     recipe=recipe,
-                    says=lambda what, done, number=number: watch.goes_on(what, (number + done) / len(pairs)),
+                    says=partial(_says, watch, number, len(pairs)),
                 )
             )
     page = write_page(made, output)
@@ -110,6 +111,11 @@ def command(
     body = "".join(table if number == 0 else table.partition("\n")[2] for number, table in enumerate(tables))
     (output / "pairs.csv").write_text(body, encoding="utf-8")
     _report(made, document, page, time.perf_counter() - began, as_json=as_json)
+
+
+def _says(watch: Watch, number: int, count: int, what: str, done: float) -> None:
+    """The progress of one of several comparisons, as that of all."""
+    watch.goes_on(what, (number + done) / count)
 
 
 def _batches(data: Path, net: Model, most: int) -> Iterator[Tensor]:
