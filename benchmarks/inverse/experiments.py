@@ -186,7 +186,7 @@ def report(out: Path) -> None:
         f"# Experiments 1 to 3: objectives of small networks, inverted ({date.today().isoformat()})",
         "",
         "Made by `python -m benchmarks.inverse.experiments`. Angles in degrees between the predicted and the true",
-        "objective, median / maximum over all targets, modulo what the critical space leaves out, for the response alike.",
+        "objective, median / maximum over all targets, modulo what the critical space leaves out on both sides.",
         "",
         "| case | targets | steps | searched | prediction | plain | response | random | the paper says |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",

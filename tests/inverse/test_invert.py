@@ -17,7 +17,7 @@ from pellucid.inverse.critical_spaces import CriticalSpace, Plateau
 from pellucid.inverse.doubts import doubts_of_answer
 from pellucid.inverse.inversion import Inversion
 from pellucid.inverse.inverting import _evidence
-from pellucid.inverse.linear_algebra import angle_deg, metric
+from pellucid.inverse.linear_algebra import angle_deg
 from pellucid.inverse.sampling import sparse_objectives
 from pellucid.inverse.solve import solved
 from pellucid.inverse.subjects import subjects_of
@@ -235,8 +235,7 @@ def test_dead_units_are_named_and_left_out(model: pl.Model, rendering: Rendering
     response = torch.cat([evidence.response, torch.zeros(1, dtype=torch.float64)])
     with_dead = Evidence(response, larger, 0, True)
     assert with_dead.dead == (6,)
-    m = metric(response, 2)
-    naive = solved(m @ larger @ m, response, 2, torch.zeros(7, 0, dtype=torch.float64), nonnegative=False)
+    naive = solved(larger, response, 2, torch.zeros(7, 0, dtype=torch.float64), nonnegative=False)
     assert abs(float(naive.plain[6])) > 0.999
     ruled = solution_of(with_dead, 2, None, nonnegative=True)
     without = solution_of(evidence, 2, None, nonnegative=True)

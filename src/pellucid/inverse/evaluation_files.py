@@ -58,9 +58,9 @@ def table_rows(evaluation: Evaluation) -> list[dict[str, float | int | str]]:
 def markdown(evaluation: Evaluation) -> str:
     """Median and maximum of every predictor, the 20 worst predictions, and the seconds of each stage."""
     lines = ["| what is compared with the target | median | maximum |", "| --- | --- | --- |"]
-    for name, row in evaluation.summary().items():
-        if "median_deg" in row:
-            lines.append(f"| {name} | {row['median_deg']:.2f} | {row['max_deg']:.2f} |")
+    for name, found in evaluation.summary().items():
+        if "median_deg" in found:
+            lines.append(f"| {name} | {found['median_deg']:.2f} | {found['max_deg']:.2f} |")
     rates = sorted({rate for _, rate in evaluation.ssim})
     if rates:
         names = [name for name in PREDICTORS if (name, rates[0]) in evaluation.ssim]

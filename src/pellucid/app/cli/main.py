@@ -24,6 +24,7 @@ from pellucid.app.cli import (
     dream,
     export,
     interpolate,
+    invert,
     layers,
     models,
     render,
@@ -69,6 +70,7 @@ app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("dream", no_args_is_help=False)(dream.command)
 app.command("compare")(compare.command)
+app.command("invert")(invert.invert)
 app.command("survey")(survey.command)
 app.add_typer(atlas.atlas, name="atlas")
 app.command("view")(view.view)
