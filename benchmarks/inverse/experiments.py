@@ -19,8 +19,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pellucid as pl
 from benchmarks.inverse import networks
+
+import pellucid as pl
 from pellucid.inverse.choosing import choose_critical_space
 from pellucid.inverse.critical_spaces import critical_space
 from pellucid.inverse.evaluation import Evaluation, evaluate, judged

@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import Tensor
-
 from training.isosurfaces import cast, random_surface
 
 RADIUS = 0.6

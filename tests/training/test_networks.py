@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch.nn import functional as F
-
 from training.networks import DenseNet, SRNet
 
 
