@@ -131,6 +131,18 @@ def test_every_kind_of_image_rises_at_its_own_rate(model: pl.Model, image: str, 
     assert torch.equal(with_its_rate.images, run.images)
 
 
+def test_members_of_a_generator_start_from_a_sample_each() -> None:
+    model = pl.Model(nn.Sequential(nn.Conv2d(3, 4, 5, 2), nn.ReLU()), size=64)
+    settings = {"steps": 2, "image": "generator", "transforms": "none", "precision": "float32", "snapshots": (0,)}
+    made = pl.render(model, "0:1", members=3, **settings)
+    starts = made.snapshots[0].flatten(1)
+    assert torch.pdist(starts).min() > 1, "other samples"
+    assert made.parameters.shape == (3, 128)
+    assert made.resolved.learning_rate == 0.05
+    with pytest.raises(ImageError, match="size: the generator makes 64 x 64 px, not 24 x 24"):
+        pl.render(model, "0:1", size=24, **settings)
+
+
 class Painter(nn.Module):
     """Eight numbers to a picture."""
 

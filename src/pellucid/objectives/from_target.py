@@ -86,7 +86,8 @@ def _of_term(term: Term, model: Model, size: tuple[int, int], probes: Mapping[st
     if term.level is not None:
         return level(term.layer, term.channels, term.level, position=term.position)
     if term.score and term.score not in REDUCTIONS:
-        return metric(term.layer, term.channels, cast(Metric, term.score), position=term.position)
+        distance = cast(Metric, "max" if term.score == "largest" else term.score)
+        return metric(term.layer, term.channels, distance, position=term.position)
     return region(term.layer, term.channels, term.position, reduction=cast(Reduction, term.score or "mean"))
 
 
