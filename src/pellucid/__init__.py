@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pellucid import atlas
+    from pellucid import atlas, explain, inverse, survey
     from pellucid.ascent.accentuate import accentuate
     from pellucid.ascent.dream import dream
     from pellucid.ascent.dream_recipe import DreamRecipe
@@ -76,17 +76,20 @@ __all__ = [
     "atlas",
     "diverse_starts",
     "dream",
+    "explain",
     "interpolate",
+    "inverse",
     "load",
     "plan",
     "render",
     "stream",
+    "survey",
     "towards_facets",
     "video_steps",
 ]
 
 
-_ROOMS = ("atlas", "inverse")  # whose functions are called by the room's name: pl.inverse.invert
+_ROOMS = ("atlas", "explain", "inverse", "survey")  # whose functions are called by the room's name: pl.inverse.invert
 
 
 def __getattr__(name: str) -> object:

@@ -13,6 +13,7 @@ import psutil
 
 __all__ = [
     "AtlasError",
+    "DatasetError",
     "ImageError",
     "InversionError",
     "MissingExtra",
@@ -53,6 +54,10 @@ class ImageError(PellucidError, ValueError):
 
 class AtlasError(PellucidError, ValueError):
     """An atlas cannot be read, written or gone on with, or does not hold what was asked for."""
+
+
+class DatasetError(PellucidError, ValueError):
+    """A set of pictures is empty, cannot be read, or its labels do not match its classes."""
 
 
 class TableError(PellucidError, ValueError):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from pellucid.app.site.thumbs import nothing
 from pellucid.app.studio.server import make_app
 from viewing import Wanted, make_atlas, make_viewer, put_table, webp
 
@@ -53,7 +54,7 @@ def test_a_unit_has_all_that_the_tables_know(client: TestClient) -> None:
 def test_a_failed_unit_says_why(client: TestClient) -> None:
     (first, _) = client.get("/-/data/0/0/unit/6").json()["pictures"]
     assert (first["src"], first["error"], first["score"]) == (None, "it broke", None)
-    assert client.get("/-/thumb/0/0/6").status_code == 404
+    assert client.get("/-/thumb/0/0/6").content == nothing()
 
 
 def test_classes_name_the_units_of_the_output(client: TestClient) -> None:

@@ -77,7 +77,12 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
     }
     folder = tmp_path_factory.mktemp("reader")
     with Image.open(Path(skimage.data.__file__).parent / "coffee.png") as photo:
-        photo.resize((240, 160)).save(folder / "photo.jpg")
+        small = photo.resize((240, 160))
+    small.save(folder / "photo.jpg")
+    for number, kind in enumerate(("cups", "noise", "cups", "noise")):
+        (folder / "photos" / kind).mkdir(parents=True, exist_ok=True)
+        shown = small if kind == "cups" else Image.effect_noise((80, 80), 60)
+        shown.rotate(5 * number).save(folder / "photos" / kind / f"{number}.png")
     make_atlas(folder / "my-atlas")
     return folder, env
 
@@ -120,7 +125,7 @@ def test_commands_run_as_printed(command: str, reader: tuple[Path, dict[str, str
     assert run(words, reader) or "-o" in words
     if "-o" in words:
         output = folder / words[words.index("-o") + 1]
-        pictures = [*output.glob("*.png"), *output.glob("pictures/*.parquet")]
+        pictures = [*output.glob("*.png"), *output.glob("**/*.parquet"), *output.glob("*.html")]
         assert (
             pictures or "--dry-run" in words if output.is_dir() or not output.suffix else output.stat().st_size > 1000
         )

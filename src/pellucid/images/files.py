@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import struct
@@ -22,8 +23,8 @@ from pellucid.images.sidecars import written_whole
 
 __all__ = ["SUFFIXES", "read", "read_metadata", "write"]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-"""What a file in a folder of pictures ends in; `read` takes any that Pillow knows."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
+"""How files are named that are taken for pictures in a folder of many things."""
 
 # 50 million pixels: larger than phone photos, 150 MB decoded; and below the 89 million from where Pillow itself warns.
 _MAX_PIXELS = 50_000_000
@@ -36,14 +37,19 @@ _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, Ty
 
 
 def read(
-    path: str | Path, *, channels: int = 3, alpha: bool = False, max_pixels: int = _MAX_PIXELS
+    path: str | Path | bytes,
+    *,
+    channels: int = 3,
+    alpha: bool = False,
+    max_pixels: int = _MAX_PIXELS,
+    name: str = "",
 ) -> Float[Tensor, "c h w"]:
-    """Read a picture as numbers in [0, 1].
+    """Read a picture, from a file or from what one holds, as numbers in [0, 1].
 
     Returns float32 [channels, h, w] with 3 channels (RGB) or 1 (luminance), turned upright by its EXIF tag; what is
     transparent lies on mid-grey; of an animation, the first frame. With `alpha` the result is [channels + 1, h, w]: the
     colours as they are stored, then opacity (1 where the file has none). 16-bit greys keep their depth. Colour profiles
-    are not applied: values are taken for sRGB.
+    are not applied: values are taken for sRGB. `name` is what errors call it, by default its path.
 
     Raises:
         ImageError: there is no such file, it is not a picture, it is damaged or cut short, it has more than
@@ -51,19 +57,20 @@ def read(
     """
     if channels not in (1, 3):
         raise ImageError(f"a picture file is read with 1 or 3 channels, not {channels}; give a tensor instead")
-    with _opened(path) as file:
+    name = name or ("the picture" if isinstance(path, bytes) else str(path))
+    with _opened(path, name) as file:
         width, height = file.size
         if width * height > max_pixels:
             raise ImageError(
-                f"'{path}' has {width} x {height} pixels, over the limit of {max_pixels:,}; "
+                f"'{name}' has {width} x {height} pixels, over the limit of {max_pixels:,}; "
                 "make it smaller or raise max_pixels"
             )
         try:
             values = _decoded(file, channels, alpha)
         except MemoryError:
-            raise ImageError(f"'{path}' ({width} x {height} pixels) does not fit into memory") from None
+            raise ImageError(f"'{name}' ({width} x {height} pixels) does not fit into memory") from None
         except _DAMAGED as error:
-            raise ImageError(f"'{path}' is damaged or cut short ({error})") from error
+            raise ImageError(f"'{name}' is damaged or cut short ({error})") from error
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32))
 
 
@@ -73,7 +80,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     Raises:
         ImageError: there is no such file, or it is not a picture.
     """
-    with _opened(path) as file:
+    with _opened(path, str(path)) as file:
         if isinstance(file, PngImagePlugin.PngImageFile):
             file.load()  # texts may follow the pixels
             return {key: str(text) for key, text in file.text.items()}
@@ -140,20 +147,20 @@ def _on_grey(shown: Image.Image) -> Image.Image:
     return Image.alpha_composite(grey.convert("RGBA"), shown.convert("RGBA")).convert(mode)
 
 
-def _opened(path: str | Path) -> Image.Image:
-    """The file with its header read, or why not."""
-    if not os.path.isfile(path):
-        raise ImageError(f"'{path}' is a folder, not a picture" if os.path.isdir(path) else f"no file '{path}'")
+def _opened(source: str | Path | bytes, name: str) -> Image.Image:
+    """The picture with its header read, or why not."""
+    if not isinstance(source, bytes) and not os.path.isfile(source):
+        raise ImageError(f"'{name}' is a folder, not a picture" if os.path.isdir(source) else f"no file '{name}'")
     try:
-        return Image.open(path)
+        return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
     except UnidentifiedImageError:
-        raise ImageError(f"'{path}' is not a picture that can be read (PNG, JPEG, WebP, GIF, TIFF, BMP …)") from None
+        raise ImageError(f"'{name}' is not a picture that can be read (PNG, JPEG, WebP, GIF, TIFF, BMP …)") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"'{path}' has too many pixels to be read safely ({error})") from None
+        raise ImageError(f"'{name}' has too many pixels to be read safely ({error})") from None
     except PermissionError:
-        raise ImageError(f"no permission to read '{path}'") from None
+        raise ImageError(f"no permission to read '{name}'") from None
     except _DAMAGED as error:
-        raise ImageError(f"'{path}' is damaged or cut short ({error})") from error
+        raise ImageError(f"'{name}' is damaged or cut short ({error})") from error
 
 
 def _decoded(file: Image.Image, channels: int, alpha: bool) -> NDArray[np.float32]:

@@ -46,7 +46,7 @@ def nonnegative_minimum(
         if not float(first.max()) > 0:
             first = torch.ones_like(start)
         found = _descended(first / torch.linalg.vector_norm(first), a, b, factor)
-        # Modulo what is left out, z and -z may both be nonnegative: then z >= 0 leaves the sign open, and this does not.
+        # Modulo what is left out, z and -z may both be nonnegative: then z >= 0 leaves the sign open; this does not.
         if (value := (not float(side @ found) > 0, quotient(found, a, b))) < lowest or best is None:
             best, lowest = found, value
     assert best is not None

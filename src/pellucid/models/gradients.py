@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["IdentityReLU", "NonlinearityRecord", "RedirectedReLU", "argument"]
+__all__ = ["IdentityReLU", "NonlinearityRecord", "RedirectedReLU", "argument", "clipping_of"]
 
 _RELU = {F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 _HARDTANH = {F.hardtanh, F.hardtanh_}  # nn.ReLU6 is one, from 0 to 6
@@ -33,7 +33,7 @@ def argument(call: Arguments, place: int, name: str, default: Any = None) -> Any
     return args[place] if len(args) > place else kwargs.get(name, default)
 
 
-def _clipping_of(func: Callable[..., Any], call: Arguments) -> float | None:
+def clipping_of(func: Callable[..., Any], call: Arguments) -> float | None:
     """Upper bound of the rectifier that this call is (`inf` for ReLU, 6 for ReLU6), None for any other call."""
     if func in _RELU:
         return float("inf")
@@ -71,7 +71,7 @@ class NonlinearityRecord(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         call = (args, kwargs)
-        if _clipping_of(func, call) is not None:
+        if clipping_of(func, call) is not None:
             source = argument(call, 0, "input")
             before = source.clone() if _is_in_place(func, call) else source
             result = func(*args, **kwargs)
@@ -119,7 +119,7 @@ class _RectifierRule(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         call = (args, kwargs)
-        bound = _clipping_of(func, call)
+        bound = clipping_of(func, call)
         if bound is None:
             return func(*args, **kwargs)
         source = argument(call, 0, "input")

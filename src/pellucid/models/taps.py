@@ -22,7 +22,18 @@ from pellucid.models.gradients import NonlinearityRecord
 from pellucid.models.layers import OUTPUT, Layer, call_name, normalise_axes
 from pellucid.models.results import first_tensor, with_first_tensor
 
-__all__ = ["OUTPUT", "Activations", "Beside", "Edit", "Tap", "copy_without_taps", "record_calls", "tapped_forward"]
+__all__ = [
+    "OUTPUT",
+    "Activations",
+    "Beside",
+    "Edit",
+    "Listener",
+    "Tap",
+    "copy_without_taps",
+    "listened",
+    "record_calls",
+    "tapped_forward",
+]
 
 Edit = Callable[[Tensor], Tensor]
 """What a layer's activations, `[b, c, h, w]`, `[b, n, c]` or `[b, c]`, are replaced by in a forward: the same shape."""
@@ -153,7 +164,7 @@ def copy_without_taps(module: nn.Module, *, sharing_parameters: bool = False) ->
     return copied
 
 
-class _Listener:
+class Listener:
     """Takes the requested calls of one forward, and changes those that have an edit."""
 
     def __init__(self, taps: Iterable[Tap], layers: Mapping[str, Layer], edits: Mapping[str, Edit]) -> None:
@@ -220,14 +231,22 @@ def tapped_forward(
         TargetError: a layer that the forward did not reach this time.
     """
     taps = tuple(dict.fromkeys(taps))
-    listener = _Listener(taps, layers, edits or {})
+    listener = Listener(taps, layers, edits or {})
+    listened(listener, run, modules, image)
+    return Activations(listener.values, layers, image)
+
+
+def listened(
+    listener: Listener, run: Callable[[], Tensor], modules: Mapping[str, nn.Module], without: Tensor | None
+) -> None:
+    """Run a forward with a listener's hooks; `without` any wish, it stands for the output."""
     with ExitStack() as stack:
         for module_name in {name.partition("#")[0] for name in listener.wanted if name != OUTPUT}:
             stack.enter_context(_hooked(modules[module_name], listener.hook(module_name)))
         if listener.record is not None:
             stack.enter_context(listener.record)
         try:
-            output = run() if listener.wanted else image
+            output = run() if listener.wanted else without
         except _Cut:
             output = None
     if output is not None and OUTPUT in listener.missing:
@@ -235,7 +254,6 @@ def tapped_forward(
     if listener.missing:
         missing = sorted(listener.missing)[0]
         raise TargetError(f"layer {missing!r} was not reached by this forward, but by the one that listed the layers")
-    return Activations(listener.values, layers, image)
 
 
 def record_calls(run: Callable[[], Any], modules: Mapping[str, nn.Module]) -> list[tuple[str, nn.Module, torch.Size]]:

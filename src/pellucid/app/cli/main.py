@@ -15,7 +15,20 @@ import typer
 from typer.main import get_command
 
 from pellucid import __version__
-from pellucid.app.cli import accentuate, atlas, bench, demo, dream, export, interpolate, layers, models, render, view
+from pellucid.app.cli import (
+    accentuate,
+    atlas,
+    bench,
+    demo,
+    dream,
+    export,
+    interpolate,
+    layers,
+    models,
+    render,
+    survey,
+    view,
+)
 from pellucid.errors import PellucidError, is_out_of_memory
 
 __all__ = ["app", "main", "run"]
@@ -54,6 +67,7 @@ app.command("render", epilog=render.EPILOG, no_args_is_help=False)(render.comman
 app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("dream", no_args_is_help=False)(dream.command)
+app.command("survey")(survey.command)
 app.add_typer(atlas.atlas, name="atlas")
 app.command("view")(view.view)
 app.command("export")(export.export)

@@ -13,7 +13,7 @@ from pellucid.app.site import contents
 from pellucid.app.site.addresses import SHARD, Files
 from pellucid.app.site.pages import FRONT_END, front_end, page
 from pellucid.app.site.shelf import Shelf, Volume
-from pellucid.app.site.thumbs import SMALL_PX, smaller
+from pellucid.app.site.thumbs import SMALL_PX, nothing, smaller
 from pellucid.app.site.unit_contents import alike_contents, example_bytes, unit_contents
 from pellucid.atlas.shards import Picture
 from pellucid.errors import AtlasError
@@ -121,8 +121,9 @@ def _write_pictures(site: _Site, volume: Volume, number: int, layer: int, first:
     small = all(max(one.height, one.width) <= SMALL_PX for one in volume.units(volume.layers[layer]))
     for one in volume.atlas.unit(first.target):
         image = volume.atlas.image(one.target, one.view, one.member)
-        if image is None:
+        if image is None and one.view != "picture":
             continue
+        image = image or nothing()
         site.write(Files().picture(number, layer, one), image)
         if one.view == "picture" and not small:
             site.write(Files().thumb(number, layer, one), smaller(image))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
+from functools import cache
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from pellucid.app.site.shelf import Volume
 from pellucid.atlas.shards import Picture
 
-__all__ = ["SMALL_PX", "Thumbs", "smaller"]
+__all__ = ["SMALL_PX", "Thumbs", "nothing", "smaller"]
 
 SMALL_PX = 192  # the largest tile of a grid, and enough for the usual one on a screen of double density
 _KEPT = 4096  # thumbnails in memory, some 8 kB each
@@ -25,14 +26,14 @@ class Thumbs:
         self._kept: OrderedDict[tuple[str, str | None], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, picture: Picture) -> bytes | None:
-        """A picture of at most `SMALL_PX`, as WebP or JPEG; None where there is none to see.
+    def of(self, picture: Picture) -> bytes:
+        """A picture of at most `SMALL_PX`, as WebP or JPEG; `nothing` where there is none to see.
 
         Raises:
             AtlasError: its shard is damaged.
         """
         if max(picture.height, picture.width) <= SMALL_PX:
-            return self._volume.atlas.image(picture.target)
+            return self._volume.atlas.image(picture.target) or nothing()
         key = (picture.target, picture.resolved)
         with self._lock:
             if key in self._kept:
@@ -40,7 +41,7 @@ class Thumbs:
                 return self._kept[key]
         data = self._volume.atlas.image(picture.target)
         if data is None:
-            return None
+            return nothing()
         small = smaller(data)
         with self._lock:
             self._kept[key] = small
@@ -60,6 +61,17 @@ def smaller(data: bytes, px: int = SMALL_PX) -> bytes:
             _on_grey(picture).save(buffer, "JPEG", quality=88)
     except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError):
         return data
+    return buffer.getvalue()
+
+
+@cache
+def nothing() -> bytes:
+    """What stands for a unit without a picture: a crossed field, so that it is not taken for one that still loads."""
+    field = Image.new("RGB", (64, 64), (150, 146, 138))
+    for line in ((20, 20, 44, 44), (44, 20, 20, 44)):
+        ImageDraw.Draw(field).line(line, fill=(110, 106, 98), width=3)
+    buffer = io.BytesIO()
+    field.save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -47,13 +47,21 @@
   };
 
   let shown = "";
-  const show = () => { shown = here(); P.draw(P.read()); };
+  const heights = new Map(); // how far down each address was left, for the way back to it
+  const show = async (top = 0) => {
+    shown = here();
+    await P.draw(P.read());
+    if (here() === shown) scrollTo(0, top);
+  };
+  const leave = () => heights.set(shown, scrollY);
 
+  let isNew = false; // a static site is told of new and of old addresses in the same way
   P.go = (path) => {
-    if (P.isStatic) { location.hash = path; return; }
+    leave();
+    if (P.isStatic) { isNew = true; location.hash = path; return; }
     history.pushState(null, "", path);
-    show();
     scrollTo(0, 0);
+    show();
   };
 
   /** Another address for the same view (its sorting and filters), without a new entry in the history. */
@@ -63,15 +71,21 @@
   };
 
   P.listen = () => {
-    addEventListener("popstate", () => { if (here() !== shown) show(); });
-    if (P.isStatic) addEventListener("hashchange", () => { if (here() !== shown) { show(); scrollTo(0, 0); } });
+    history.scrollRestoration = "manual";
+    const back = () => {
+      if (here() === shown) return;
+      if (!isNew) leave();
+      show(isNew ? 0 : heights.get(here()) || 0);
+      isNew = false;
+    };
+    addEventListener(P.isStatic ? "hashchange" : "popstate", back);
     document.addEventListener("click", (event) => {
       const link = event.target.closest?.("a[href]");
       if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
       const path = link.getAttribute("href");
-      if (P.isStatic || !path.startsWith("/") || link.target || link.hasAttribute("download")) return;
+      if (link.target || !path.startsWith(P.isStatic ? "#/" : "/")) return;
       event.preventDefault();
-      P.go(path);
+      P.go(P.isStatic ? path.slice(1) : path);
     });
     show();
   };

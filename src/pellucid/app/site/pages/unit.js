@@ -86,7 +86,7 @@
     if (P.book.compare === null) return null;
     const other = P.book.atlases[P.book.compare];
     const known = other.layers.find((one) => one.name === data.layer);
-    if (!known) return null;
+    if (!known || !P.has(known, data.unit)) return null;
     const place = h("div", { class: "across" });
     P.data.unit(P.book.compare, data.layer, data.unit).then((twin) => P.fill(place, [data, twin].map((one, index) => {
       const first = one.pictures[0];
