@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import pellucid as pl
+from pellucid.ascent.schedule import rate_at
 from pellucid.errors import ImageError, RecipeError
 from pellucid.images.generator import Generator
 from pellucid.objectives.penalties import l1
@@ -111,6 +112,20 @@ def test_a_schedule_falls_to_the_final_rate(model: pl.Model) -> None:
     same = pl.render(model, "3:2", **QUICK, **falling)
     constant = pl.render(model, "3:2", **QUICK, learning_rate=0.1)
     torch.testing.assert_close(same.images, constant.images)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [("constant", [0.2, 0.2, 0.2]), ("linear", [0.2, 0.175, 0.1]), ("cosine", [0.2, 0.1853553, 0.1])],
+)
+def test_a_schedule_is_its_curve_and_the_steps_follow_it(model: pl.Model, schedule: str, rates: list[float]) -> None:
+    recipe = pl.Recipe(schedule=schedule, learning_rate=0.2, final_rate=0.1)
+    found = [rate_at(recipe, done) for done in (0.0, 0.25, 1.0)]
+    assert found == pytest.approx(rates if schedule != "constant" else [0.2] * 3)
+    settings = {**QUICK, "steps": 10, "image": "pixels", "squash": "unbounded", "learning_rate": 0.01}
+    run = pl.render(model, "3:2", schedule=schedule, final_rate=0.0, snapshots=(0, 1, 9, 10), **settings)
+    first, last = ((run.snapshots[n + 1] - run.snapshots[n]).abs().mean() for n in (0, 9))
+    assert (last < 0.3 * first) == (schedule != "constant")
 
 
 def test_a_level_stops_the_image_that_reaches_it(model: pl.Model) -> None:
