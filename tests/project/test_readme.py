@@ -18,8 +18,6 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from viewing import make_atlas
-
 TREE = Path(__file__).parents[2]
 README = (TREE / "README.md").read_text()
 CONTRIBUTING = (TREE / "CONTRIBUTING.md").read_text()
@@ -83,7 +81,6 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
         (folder / "photos" / kind).mkdir(parents=True, exist_ok=True)
         shown = small if kind == "cups" else Image.effect_noise((80, 80), 60)
         shown.rotate(5 * number).save(folder / "photos" / kind / f"{number}.png")
-    make_atlas(folder / "my-atlas")
     return folder, env
 
 
