@@ -164,7 +164,10 @@ def test_a_picture_of_the_generator_comes_back_and_of_another_the_nearest() -> N
     around = [bounded(1) for _ in range(4)]
     for other, (du, dv) in zip(around, [(0.05, 0), (-0.05, 0), (0, 0.05), (0, -0.05)], strict=True):
         other.set_latents([0], image.latent[1:2] + torch.tensor([[du, dv]]))
-    errors = [float((one - grey[0]).square().sum()) for one in (image()[1], *(other()[0] for other in around))]
+    errors = [
+        float((one - grey[0]).square().sum())
+        for one in (image().detach()[1], *(other().detach()[0] for other in around))
+    ]
     assert min(errors) == errors[0], "no step to the side is nearer"
 
 
