@@ -31,6 +31,7 @@ class Breach(NamedTuple):
 
 ASCENT, MODELS = "src/pellucid/ascent", "src/pellucid/models"
 OBJECTIVES, GROUPS = "src/pellucid/objectives", "tests/objectives/test_groups.py"
+MEASURE = "src/pellucid/measure"
 DREAM = "tests/ascent/test_dream.py"
 LOOP_GROUPS = "tests/ascent/test_groups.py"
 LAWS, TAPS = "tests/ascent/test_laws.py", "tests/models/test_taps.py"
@@ -272,6 +273,48 @@ BREACHES = [
         "(z * y[:, _best(z.detach(), y)].movedim(0, 1)).sum(1).mean(1)",
         "(z * y.mean(1)[:, None]).sum(1).mean(1)",
         "tests/objectives/test_guides.py::test_a_guide_by_loops",
+    ),
+    Breach(
+        "measure: an image's correlation with itself counts",
+        f"{MEASURE}/paths.py",
+        "same = (among.sum() - among.diagonal().sum()) / (count * (count - 1))",
+        "same = among.mean()",
+        "tests/measure/test_measures.py::test_path_similarity_by_loops_leaves_self_pairs_out",
+    ),
+    Breach(
+        "measure: robustness under what was trained against",
+        f"{MEASURE}/strength.py",
+        'if word.partition(":")[0] not in kinds',
+        "if word",
+        "tests/measure/test_measures.py::test_what_was_used_while_optimising_is_held_out",
+    ),
+    Breach(
+        "measure: a re-initialised network that keeps what it learnt",
+        f"{MEASURE}/randomisation.py",
+        "                    reset()\n",
+        "                    pass\n",
+        "tests/measure/test_measures.py::test_a_reinitialised_network_is_told_apart",
+    ),
+    Breach(
+        "explain: an edit that the network does not go on from",
+        f"{MODELS}/taps.py",
+        "return None if edited is value else with_first_tensor(result, edited)",
+        "return None",
+        "tests/models/test_edits.py::test_what_is_replaced_goes_on_through_the_network",
+    ),
+    Breach(
+        "explain: weight x activation where the rest is not affine",
+        "src/pellucid/explain/contributions.py",
+        "if off > _AFFINE * slopes[1].abs().amax():",
+        "if False:",
+        "tests/explain/test_attribution.py::test_weight_times_activation_is_exact_and_says_where_it_is_not",
+    ),
+    Breach(
+        "explain: a closed form that does not go to the corner",
+        "src/pellucid/explain/closed_forms.py",
+        "torch.where(seen, slope.sign(), 0.0)",
+        "torch.where(seen, slope / slope.abs().amax(), 0.0)",
+        "tests/explain/test_similarity.py::test_no_picture_beats_the_closed_form",
     ),
 ]
 

@@ -1,1 +1,72 @@
-"""What in a network a photo excites, what else does, and why: photos, units and classes explained."""
+"""What in a network a photo excites, what else does, and why: photos, units and classes explained.
+
+    import pellucid as pl
+
+    model = pl.load("default")
+    pl.explain.attribute(model, "photo.jpg", "logit:tabby").map
+
+Names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pellucid.explain.attribution import Attribution, attribute
+    from pellucid.explain.closed_forms import ClosedForm, closed_form
+    from pellucid.explain.contributions import Contributions, between, contributions_to
+    from pellucid.explain.grids import ActivationGrid, activation_grid
+    from pellucid.explain.similarity import ResponseMatrix, nearest_units, response_matrix
+    from pellucid.explain.traces import Trace, trace
+    from pellucid.explain.unit_groups import Groups, groups
+
+# No module of this room is named like a public function: importing it would take the function's place here.
+_HOMES = {
+    "ActivationGrid": "pellucid.explain.grids",
+    "Attribution": "pellucid.explain.attribution",
+    "ClosedForm": "pellucid.explain.closed_forms",
+    "Contributions": "pellucid.explain.contributions",
+    "Groups": "pellucid.explain.unit_groups",
+    "ResponseMatrix": "pellucid.explain.similarity",
+    "Trace": "pellucid.explain.traces",
+    "activation_grid": "pellucid.explain.grids",
+    "attribute": "pellucid.explain.attribution",
+    "between": "pellucid.explain.contributions",
+    "closed_form": "pellucid.explain.closed_forms",
+    "contributions_to": "pellucid.explain.contributions",
+    "groups": "pellucid.explain.unit_groups",
+    "nearest_units": "pellucid.explain.similarity",
+    "response_matrix": "pellucid.explain.similarity",
+    "trace": "pellucid.explain.traces",
+}
+
+__all__ = [
+    "ActivationGrid",
+    "Attribution",
+    "ClosedForm",
+    "Contributions",
+    "Groups",
+    "ResponseMatrix",
+    "Trace",
+    "activation_grid",
+    "attribute",
+    "between",
+    "closed_form",
+    "contributions_to",
+    "groups",
+    "nearest_units",
+    "response_matrix",
+    "trace",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pellucid.explain' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -18,14 +18,18 @@ from pellucid import __version__
 from pellucid.app.cli import (
     accentuate,
     atlas,
+    attribute,
     bench,
     demo,
     dream,
     export,
     interpolate,
+    invert,
     layers,
+    measure,
     models,
     render,
+    similar,
     survey,
     view,
 )
@@ -66,9 +70,13 @@ app.command("layers")(layers.layers)
 app.command("render", epilog=render.EPILOG, no_args_is_help=False)(render.command)
 app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
+app.command("attribute")(attribute.command)
 app.command("dream", no_args_is_help=False)(dream.command)
+app.command("invert")(invert.invert)
 app.command("survey")(survey.command)
 app.add_typer(atlas.atlas, name="atlas")
+app.command("measure", no_args_is_help=False)(measure.command)
+app.command("similar", no_args_is_help=False)(similar.command)
 app.command("view")(view.view)
 app.command("export")(export.export)
 app.command("demo")(demo.demo)

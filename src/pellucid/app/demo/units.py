@@ -10,8 +10,9 @@ from typing import Any
 
 from pellucid.app.site.export import export
 from pellucid.app.site.shelf import Shelf
+from pellucid.atlas.outcome import SweepProgress
 from pellucid.atlas.store import Atlas
-from pellucid.atlas.sweeping import SweepProgress, sweep
+from pellucid.atlas.sweeping import sweep
 from pellucid.errors import AtlasError
 from pellucid.models.model import Model
 
