@@ -162,7 +162,7 @@ ROWS: dict[str, tuple[Place, ...]] = {
     ),
     "towards centroids": (("ascent.facets.direction", lambda layer, vector: one_hot_only(layer, [1.0])),),
     "from a generator's samples": (
-        of("images.generator.Generator", "_start", lambda self, draws: self.latent[: len(draws)] * 0),
+        of("images.generator.Generator", "_start", lambda self, draws: self.latent[:1].repeat(len(draws), 1) * 0),
     ),
     # penalties: the picture's own channel
     "L1": (penalty("objectives.penalties.L1"),),
@@ -199,7 +199,7 @@ ROWS: dict[str, tuple[Place, ...]] = {
     "cppn": (of("images.cppn.Cppn", "latents", weights_as_pixels),),
     "alpha": (("images.alpha.over", lambda images, background: images[:, :-1]),),
     "SharedLowRes": (of("images.shared.SharedLowRes", "component", lambda self: self.own() * 0),),
-    "Generator": (of("images.generator.Generator", "_made", as_pixels),),
+    "Generator": (of("images.generator.Generator", "forward", weights_as_pixels),),
     "Field": (of("images.field.Between", "decoded", same),),
     "geometry": (of("images.field.Normals", "decoded", lambda self, latents: latents[:, [0, 1, 0]]),),
     # the loop: without
@@ -217,7 +217,7 @@ ROWS: dict[str, tuple[Place, ...]] = {
     "video": (("ascent.rendering.film", lambda reels, targets: []),),
     "generator's prior": (("ascent.image_for.with_prior", lambda image, weight, gradients: gradients),),
     "photos beside": (of("ascent.companions.Companions", "beside", lambda self, activations, *_: activations),),
-    "dream": (plain("objectives.units.WholeLayer"),),
+    "dream": (of("ascent.dream._Run", "_gradient", lambda self, image, tiles, shift: (0.0, image * 0)),),
     "covariance": (("images.color.color_factor", lambda covariance: covariance),),
     "natural spectrum": (("images.spectrum._slope", lambda power: power[:, 0, 0] * 0),),
     "woken": (of("ascent.rescue.Rescue", "saw_none", nothing),),

@@ -153,7 +153,7 @@ def test_members_of_a_generator_start_from_a_sample_each() -> None:
     starts = made.snapshots[0].flatten(1)
     assert torch.pdist(starts).min() > 1, "other samples"
     assert made.parameters.shape == (3, 128)
-    assert made.resolved.learning_rate == 0.1
+    assert made.resolved.learning_rate == 0.05
     with pytest.raises(ImageError, match="size: the generator makes 64 x 64 px, not 24 x 24"):
         pl.render(model, "0:1", size=24, **settings)
 
