@@ -35,6 +35,7 @@ MEASURE = "src/pellucid/measure"
 DREAM = "tests/ascent/test_dream.py"
 LOOP_GROUPS = "tests/ascent/test_groups.py"
 LAWS, TAPS = "tests/ascent/test_laws.py", "tests/models/test_taps.py"
+ATLAS, SWEEP = "src/pellucid/atlas", "tests/atlas/test_sweep.py"
 BREACHES = [
     Breach(
         "1 batching: a mean over the batch instead of a sum",
@@ -273,6 +274,48 @@ BREACHES = [
         "(z * y[:, _best(z.detach(), y)].movedim(0, 1)).sum(1).mean(1)",
         "(z * y.mean(1)[:, None]).sum(1).mean(1)",
         "tests/objectives/test_guides.py::test_a_guide_by_loops",
+    ),
+    Breach(
+        "atlas: what is gone on with is planned for what is left",
+        f"{ATLAS}/chunk.py",
+        "slots_for=self.slots",
+        "slots_for=0",
+        f"{SWEEP}::test_what_is_left_is_rendered_in_as_many_slots_as_all",
+    ),
+    Breach(
+        "atlas: another recipe is let in",
+        f"{ATLAS}/card.py",
+        "if changed := next((name for name in own if own[name] != new[name]), None):",
+        "if changed := None:",
+        f"{SWEEP}::test_a_changed_recipe_or_network_does_not_mix",
+    ),
+    Breach(
+        "atlas: a shard is believed without its checksum",
+        f"{ATLAS}/stock.py",
+        "if not intact(name, data):",
+        "if False:",
+        "tests/app/test_atlas_commands.py::test_damage_is_named_and_repaired",
+    ),
+    Breach(
+        "atlas: a second sweep is let in",
+        f"{ATLAS}/lease.py",
+        "if not _is_dead(self.place, holder):",
+        "if False:",
+        "tests/atlas/test_lease.py::test_a_second_sweep_is_refused_and_told_who_is_at_work",
+    ),
+    Breach(
+        "atlas: the lease of a dead process keeps others out",
+        f"{ATLAS}/lease.py",
+        "if gone or not holder.machine:",
+        "if not holder.machine:",
+        "tests/atlas/test_lease.py::test_the_lease_of_a_process_that_was_killed_is_taken_over_at_once",
+    ),
+    Breach(
+        "atlas: a bad unit takes the others with it",
+        f"{ATLAS}/chunk.py",
+        "return self.render(left[:middle]) and self.render(left[middle:])",
+        "return False",
+        f"{SWEEP}::test_a_bad_unit_spares_the_others",
     ),
     Breach(
         "measure: an image's correlation with itself counts",
