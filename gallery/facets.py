@@ -41,10 +41,11 @@ _SEEN = {
         "that neighbouring pieces repeat in a column, and the negative ends are full of white specks."
     ),
     "diversity": (
-        "Repeats are one texture: strands in one channel, boxes with rings in the other. The diversity term and the "
-        "centroids give folds, round holes, bricks, fur and spirals that share little with it; starts from photos end "
-        "at the same texture, twice on a black ground. Wrong: nobody can see which of the diverse pictures are facets "
-        "of the channel and which only follow the other term."
+        "Repeats are one texture: strands in one channel, boxes with rings in the other. The diversity term and "
+        "the centroids give folds, round holes, bricks, fur and spirals that share little with it; starts from "
+        "photos end at the same texture, twice on a black ground, and starts from a generator's blurred samples "
+        "at the repeats themselves, less alike than those only in the fourth digit. Wrong: nobody can see which "
+        "of the diverse pictures are facets of the channel and which only follow the other term."
     ),
 }
 

@@ -37,7 +37,14 @@ _SEEN = {
         "29); all else is painted over with the motif and a coloured checkerboard, where the channel fires as "
         "elsewhere. Wrong: of fur, sky, sleeve and saucer nothing is left to tell what the start was."
     ),
-    "prior": "",
+    "prior": (
+        "Samples are blurred patches of leaf green, earth and sky without any object. Driven by the free latents, "
+        "the same decoder draws each channel's motif in broad clean strokes: stripes, lit windows, yellow and "
+        "red, a net of black holes, bars, without the fine texture of the default recipe. Wrong: colours far from "
+        "any photo show that the latents have left what it was trained on; held by the prior, stripes, windows "
+        "and bars fade to photo-like tones, but channels 2 and 4 collapse to flat green, where the prior won "
+        "before the unit had anything to climb."
+    ),
 }
 
 
