@@ -33,6 +33,7 @@ ASCENT, MODELS = "src/pellucid/ascent", "src/pellucid/models"
 OBJECTIVES, GROUPS = "src/pellucid/objectives", "tests/objectives/test_groups.py"
 MEASURE = "src/pellucid/measure"
 DREAM = "tests/ascent/test_dream.py"
+STUDIO = "src/pellucid/app/studio"
 LOOP_GROUPS = "tests/ascent/test_groups.py"
 LAWS, TAPS = "tests/ascent/test_laws.py", "tests/models/test_taps.py"
 ATLAS, SWEEP = "src/pellucid/atlas", "tests/atlas/test_sweep.py"
@@ -267,6 +268,27 @@ BREACHES = [
         'Draws.from_keys([f"seed {recipe.seed}"])',
         'Draws.from_keys(["seed"])',
         f"{DREAM}::test_the_same_seed_gives_the_same_picture",
+    ),
+    Breach(
+        "viewer: a page of another host is answered",
+        f"{STUDIO}/guard.py",
+        "return name in self.hosts or",
+        "return True or",
+        "tests/app/test_viewer_routes.py::test_other_host_names_are_refused",
+    ),
+    Breach(
+        "viewer: an atlas's word has code run",
+        f"{STUDIO}/source.py",
+        "return spec in _EMBEDDED or",
+        "return True or",
+        "tests/app/test_studio_jobs.py::test_an_atlas_alone_has_no_code_run",
+    ),
+    Breach(
+        "viewer: a page names a file to read",
+        f"{STUDIO}/wishes.py",
+        "if term.kind not in _KINDS:",
+        "if not term.kind:",
+        "tests/app/test_studio_jobs.py::test_a_page_asks_for_no_more_than_it_may",
     ),
     Breach(
         "guide: the mean over the guide's positions instead of the best",
