@@ -1,7 +1,7 @@
 """What atlases of large networks take: units, time and cost, for the table in `docs/atlas.md`.
 
     python benchmarks/planning.py                # about five minutes of one core
-    python benchmarks/planning.py --gpu-tflops 150 --gpu-price 2.5
+    python benchmarks/planning.py --gpu-tflops 50 --gpu-price 2.5
 
 Measured here: the rate of the ascent loop, in processor time of one thread, at the middle layer of each network.
 Counted: the units of every block, and the multiplications and additions of a step of an image, forward and back, as far
@@ -57,7 +57,7 @@ def core_seconds(model: pl.Model, card: Card, layer: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gpu-tflops", type=float, default=100.0, help="useful work of one GPU, assumed (100)")
+    parser.add_argument("--gpu-tflops", type=float, default=20.0, help="useful work of one GPU, assumed (20)")
     parser.add_argument("--gpu-price", type=float, default=3.0, help="of an hour of one GPU, in dollars (3)")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
