@@ -33,6 +33,7 @@ ASCENT, MODELS = "src/pellucid/ascent", "src/pellucid/models"
 OBJECTIVES, GROUPS = "src/pellucid/objectives", "tests/objectives/test_groups.py"
 MEASURE = "src/pellucid/measure"
 DREAM = "tests/ascent/test_dream.py"
+STUDIO = "src/pellucid/app/studio"
 LOOP_GROUPS = "tests/ascent/test_groups.py"
 LAWS, TAPS = "tests/ascent/test_laws.py", "tests/models/test_taps.py"
 ATLAS, SWEEP = "src/pellucid/atlas", "tests/atlas/test_sweep.py"
@@ -199,6 +200,34 @@ BREACHES = [
         f"{LAWS}::test_a_unit_that_is_off_at_the_start_is_woken",
     ),
     Breach(
+        "photos: compared as they lie, however the picture is moved",
+        f"{ASCENT}/scoring.py",
+        "self._companions.beside(activations, self.model, moves, self._from_range, self.in_range)",
+        "activations",
+        "tests/ascent/test_companions.py",
+    ),
+    Breach(
+        "photos: each picture beside another's photo",
+        f"{MODELS}/taps.py",
+        "self.places[row, name] for row, name",
+        "0 * self.places[row, name] for row, name",
+        "tests/ascent/test_companions.py",
+    ),
+    Breach(
+        "no grey pictures: layers that rest are left",
+        f"{ASCENT}/rescue.py",
+        "return sum(history[-_LAST:]) / _LAST <= _GAIN * history[0]",
+        "return False",
+        "tests/ascent/test_resting.py",
+    ),
+    Breach(
+        "no grey pictures: channels that are best when flat start again, too",
+        f"{ASCENT}/slots.py",
+        "slot.job.objective.can_rest",
+        "True",
+        "tests/ascent/test_resting.py",
+    ),
+    Breach(
         "dream: what remains at an edge is left out",
         f"{ASCENT}/tiles.py",
         "gaps = -(-side // tile) - 1",
@@ -239,6 +268,27 @@ BREACHES = [
         'Draws.from_keys([f"seed {recipe.seed}"])',
         'Draws.from_keys(["seed"])',
         f"{DREAM}::test_the_same_seed_gives_the_same_picture",
+    ),
+    Breach(
+        "viewer: a page of another host is answered",
+        f"{STUDIO}/guard.py",
+        "return name in self.hosts or",
+        "return True or",
+        "tests/app/test_viewer_routes.py::test_other_host_names_are_refused",
+    ),
+    Breach(
+        "viewer: an atlas's word has code run",
+        f"{STUDIO}/source.py",
+        "return spec in _EMBEDDED or",
+        "return True or",
+        "tests/app/test_studio_jobs.py::test_an_atlas_alone_has_no_code_run",
+    ),
+    Breach(
+        "viewer: a page names a file to read",
+        f"{STUDIO}/wishes.py",
+        "if term.kind not in _KINDS:",
+        "if not term.kind:",
+        "tests/app/test_studio_jobs.py::test_a_page_asks_for_no_more_than_it_may",
     ),
     Breach(
         "guide: the mean over the guide's positions instead of the best",
