@@ -20,6 +20,7 @@ from pellucid.app.cli import (
     atlas,
     attribute,
     bench,
+    compare,
     demo,
     dream,
     export,
@@ -72,6 +73,7 @@ app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("attribute")(attribute.command)
 app.command("dream", no_args_is_help=False)(dream.command)
+app.command("compare")(compare.command)
 app.command("invert")(invert.invert)
 app.command("survey")(survey.command)
 app.add_typer(atlas.atlas, name="atlas")
