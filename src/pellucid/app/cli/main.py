@@ -18,9 +18,11 @@ from pellucid import __version__
 from pellucid.app.cli import (
     accentuate,
     atlas,
+    audit,
     bench,
     demo,
     dream,
+    explain,
     export,
     interpolate,
     layers,
@@ -67,6 +69,8 @@ app.command("render", epilog=render.EPILOG, no_args_is_help=False)(render.comman
 app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("dream", no_args_is_help=False)(dream.command)
+app.command("audit")(audit.command)
+app.command("explain")(explain.command)
 app.command("survey")(survey.command)
 app.add_typer(atlas.atlas, name="atlas")
 app.command("view")(view.view)
