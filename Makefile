@@ -1,4 +1,4 @@
-# make demo    a contact sheet and demo/index.html by the embedded network
+# make demo    a contact sheet, demo/index.html and an atlas in demo/atlas, by the embedded network
 # make gallery what the source documents show, drawn and measured, in docs/gallery
 # make test    every test
 # make check   format, lint, strict types, layers, and the built wheel in an empty environment
@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml tools/install
 	tools/install "$(PYTHON)" "$(VENV)"
 	@touch $@
 
-demo: $(INSTALLED) ## a contact sheet and demo/index.html by the embedded network
+demo: $(INSTALLED) ## a contact sheet, demo/index.html and an atlas in demo/atlas, by the embedded network
 	$(BIN)/pellucid demo
 
 gallery: $(INSTALLED) ## what the source documents show, drawn and measured, in docs/gallery (about half an hour)

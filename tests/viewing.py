@@ -80,12 +80,11 @@ def make_atlas(folder: Path, wanted: Wanted | None = None) -> Path:
                 image = None if state == "failed" else images[(unit + (view != "picture")) % len(images)]
                 score = None if state == "failed" else unit / 10 + wanted.shift
                 target = f"{layer}:{unit}"
-                writer.put(
-                    Picture(
-                        target, layer, unit, view, 0, image, wanted.px, wanted.px, score, state, 16, None, 0,
-                        "it broke" if state == "failed" else None,
-                    )
+                one = Picture(
+                    target, layer, unit, view, 0, image, wanted.px, wanted.px, score, state, 16, None, 0,
+                    "it broke" if state == "failed" else None,
                 )  # fmt: skip
+                writer.put([one])
             writer.flush()
     return folder
 

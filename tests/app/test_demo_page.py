@@ -15,7 +15,11 @@ from safetensors.torch import save_file
 
 from pellucid.app.cli import main
 from pellucid.app.demo.curve import curve
+from pellucid.app.demo.units import hang_units
+from pellucid.errors import AtlasError
 from pellucid.models.embedded import SmallInception
+from pellucid.models.zoo import load
+from viewing import make_atlas
 
 
 @dataclass(frozen=True)
@@ -124,3 +128,23 @@ def test_a_curve_spans_its_drawing_and_leaves_out_what_is_no_number() -> None:
 def test_the_command_says_where_the_page_is(demo: Demo) -> None:
     assert f"Open {demo.page}" in demo.said
     assert str(demo.sheet) in demo.said
+    assert f"Open {demo.page.parent / 'atlas/index.html'}" in demo.said
+
+
+def test_the_demo_ends_in_an_atlas_of_a_whole_layer(chromium: Any, demo: Demo) -> None:
+    chromium.goto(demo.page.as_uri())
+    chromium.click("text=The atlas")
+    chromium.wait_for_selector(".rung")
+    assert "304 units" in chromium.inner_text(".rung")
+    chromium.click(".rung h2 a")
+    chromium.wait_for_selector(".grid .tile img")
+    assert chromium.inner_text(".count") == "304 units"
+
+
+def test_a_demo_over_another_one_replaces_it(demo: Demo) -> None:
+    folder = demo.page.parent
+    (folder / "other").mkdir()
+    make_atlas(folder / "other/units")  # of another network, by someone else: it is not touched
+    with pytest.raises(AtlasError, match="choose another folder"):
+        hang_units(load("plain"), folder / "other", steps=1)
+    assert hang_units(load("plain"), folder, steps=1).num_units == 304

@@ -11,9 +11,10 @@ import pytest
 
 import pellucid as pl
 from atlas_networks import QUICK, SIZE, Bad, Tiny, tiny
+from pellucid.atlas.outcome import SweepProgress
 from pellucid.atlas.shards import Key
 from pellucid.atlas.store import Atlas
-from pellucid.atlas.sweeping import SweepProgress, sweep
+from pellucid.atlas.sweeping import sweep
 from pellucid.errors import AtlasError, RecipeError, TargetError
 
 

@@ -95,7 +95,7 @@ def test_a_certificate_is_never_violated() -> None:
         lowest = torch.linalg.eigh(matrix).eigenvectors[:, 0]
         t = lowest + 0.7 * (seed % 7) / 6 * random_matrix(6, seed=2000 + seed)
         t = t / t.norm()
-        solution = solved(matrix, r, power, torch.zeros(6, 0, dtype=torch.float64), nonnegative=False)
+        solution = solved(jacobian @ jacobian.T, r, power, torch.zeros(6, 0, dtype=torch.float64), nonnegative=False)
         bound = certificate_deg(float((t @ matrix @ t).sqrt()), solution.values)
         assert float(solution.values[1]) > float(solution.values[0])
         if bound is not None:
@@ -148,10 +148,26 @@ def test_with_a_critical_space_the_nonnegative_answer_does_not_slide_into_what_i
     known = orthonormal(torch.cat([shift, (m @ t)[:, None]], 1))
     jacobian = random_matrix(n, 50)
     jacobian = jacobian - known @ (known.T @ jacobian)
-    matrix = m @ jacobian @ jacobian.T @ m
-    solution = solved(matrix, r, power, shift, nonnegative=True)
+    solution = solved(jacobian @ jacobian.T, r, power, shift, nonnegative=True)
     assert solution.nonnegative is not None
     both = modulo(torch.stack([solution.nonnegative, solution.plain, t]), r, power, shift)
     assert float(angle_deg(both[0], both[2])) < 0.01
     assert float(angle_deg(both[1], both[2])) < 0.01
     assert float(solution.nonnegative.min()) >= 0
+
+
+def test_a_unit_that_hardly_moves_anything_is_not_the_answer() -> None:
+    """Its gradient is small whatever the picture is of; units that a picture was made for cancel each other's."""
+    t = sparse_objectives(1, 8, seed=1)[0]
+    r = (t + 0.3 * random_matrix(8).abs()) * torch.tensor([1.0] * 7 + [0.02], dtype=torch.float64)
+    t[7] = 0
+    t = t / t.norm()
+    m = metric(r, 2)
+    along = m @ t / (m @ t).norm()
+    jacobian = random_matrix(8, 60, seed=3)
+    jacobian[7] *= 0.003  # alive, far above a dead row, and of no consequence
+    jacobian = jacobian - 0.98 * torch.outer(along, along @ jacobian)  # an ascent that has not quite converged
+    found = solved(jacobian @ jacobian.T, r, 2, torch.zeros(8, 0, dtype=torch.float64), nonnegative=True)
+    assert found.nonnegative is not None
+    assert float(angle_deg(found.nonnegative, t)) < 5
+    assert abs(float(found.plain[7])) > 0.9

@@ -18,8 +18,6 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from viewing import make_atlas
-
 TREE = Path(__file__).parents[2]
 README = (TREE / "README.md").read_text()
 CONTRIBUTING = (TREE / "CONTRIBUTING.md").read_text()
@@ -86,7 +84,6 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
     for name in ("king penguin", "espresso"):
         (folder / "classes" / name).mkdir(parents=True, exist_ok=True)
         small.save(folder / "classes" / name / "0.png")
-    make_atlas(folder / "my-atlas")
     return folder, env
 
 

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pellucid.atlas.merging import merge
+    from pellucid.atlas.outcome import SweepProgress, SweepReport
     from pellucid.atlas.shards import Picture
     from pellucid.atlas.store import Atlas
-    from pellucid.atlas.sweeping import SweepProgress, SweepReport, sweep
+    from pellucid.atlas.sweeping import sweep
 
 _HOMES = {
     "Atlas": "pellucid.atlas.store",
     "Picture": "pellucid.atlas.shards",
-    "SweepProgress": "pellucid.atlas.sweeping",
-    "SweepReport": "pellucid.atlas.sweeping",
+    "SweepProgress": "pellucid.atlas.outcome",
+    "SweepReport": "pellucid.atlas.outcome",
     "merge": "pellucid.atlas.merging",
     "sweep": "pellucid.atlas.sweeping",
 }

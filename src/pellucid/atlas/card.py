@@ -169,6 +169,8 @@ class Card:
             )
         try:
             model = {**document["model"], "classes": _tuple(document["model"]["classes"])}
+            if model["source"] is not None:
+                model["source"] = {k: tuple(v) if isinstance(v, list) else v for k, v in model["source"].items()}
             for name in ("size", "value_range"):
                 model[name] = tuple(model[name])
             layers = [

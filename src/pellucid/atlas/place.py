@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,6 +32,7 @@ class Place:
     url: str
     root: str
     fs: Any
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, url: str | Path, **options: Any) -> Place:
@@ -56,7 +58,7 @@ class Place:
             raise AtlasError(f"cannot reach {text!r}: {_first_line(error)}") from None
         if isinstance(fs, LocalFileSystem):
             return cls(root, root, fs)
-        return cls(text.rstrip("/"), root.rstrip("/"), fs)
+        return cls(text.rstrip("/"), root.rstrip("/"), fs, options)
 
     @property
     def is_local(self) -> bool:

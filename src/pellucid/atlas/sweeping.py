@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,53 +13,22 @@ from pellucid.ascent.progress import Progress
 from pellucid.ascent.recipe import Recipe
 from pellucid.atlas.card import CARD, Card, read_card
 from pellucid.atlas.chunk import Chunk, chunks, members, render_chunk, resolve
+from pellucid.atlas.crew import Crew, Worker, Workers
 from pellucid.atlas.lease import Lease
 from pellucid.atlas.order import card_for
+from pellucid.atlas.outcome import SweepProgress, SweepReport
 from pellucid.atlas.place import Place
+from pellucid.atlas.renderer import Post
 from pellucid.atlas.shards import FOLDER, Key, Picture
 from pellucid.atlas.stock import Stock, settle, take_stock
+from pellucid.atlas.store import Atlas
 from pellucid.atlas.writer import Writer
+from pellucid.errors import AtlasError
 from pellucid.models.model import Model
 
-__all__ = ["Sweep", "SweepProgress", "SweepReport", "sweep"]
+__all__ = ["EXECUTORS", "Sweep", "sweep", "workers_of"]
 
-
-@dataclass(frozen=True)
-class SweepProgress(Progress):
-    """How far a sweep has come; its images are those that were missing when it began."""
-
-    dead: int = 0
-    failed: int = 0
-    doing: str = ""
-
-    @property
-    def fields(self) -> dict[str, str | int]:
-        """What a bar shows: also what could not be rendered."""
-        fields = super().fields
-        bad = "".join(f", {count} {what}" for what, count in (("dead", self.dead), ("failed", self.failed)) if count)
-        share = self.image_steps / max(1, self.total_image_steps)
-        rate = f"{share * self.num_images / max(self.seconds, 1e-9):.2f} images/s"
-        return {**fields, "description": f"{self.doing} {self.images_done}/{self.num_images} images{bad}", "rate": rate}
-
-
-@dataclass(frozen=True)
-class SweepReport:
-    """What became of a sweep.
-
-    Attributes:
-        url: where the atlas is. rendered: how many pictures were made, by how they ended. before: how many were there.
-        repaired: damaged shards, which were taken away and rendered again. left: pictures that are still missing.
-        bad: pictures made now that do not show their unit.
-    """
-
-    url: str
-    rendered: Counter[str]
-    before: int
-    repaired: Mapping[str, str]
-    left: int
-    seconds: float
-    interrupted: bool
-    bad: tuple[Picture, ...] = ()
+EXECUTORS = ("local", "processes", "ray")
 
 
 def sweep(
@@ -75,6 +44,9 @@ def sweep(
     about: Mapping[str, Any] | None = None,
     retry_failed: bool = False,
     callback: Callable[[SweepProgress], bool | None] | None = None,
+    executor: str = "local",
+    workers: int = 0,
+    address: str | None = None,
     storage: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> SweepReport:
@@ -95,6 +67,8 @@ def sweep(
         about: plain data to be kept with it.
         retry_failed: render units again that raised an error.
         callback: called after every step of a batch; returning True stops the sweep.
+        executor: "local", in this process; "processes", several of this machine; or "ray", a cluster.
+        workers: how many; by default one for each GPU, or as many as there are cores for. address: of the Ray cluster.
 
     Raises:
         AtlasError: another sweep is at work there, or it is an atlas of another network, recipe or newer version, or
@@ -113,7 +87,30 @@ def sweep(
         **settings,
     )
     run = Sweep(Place.of(url, **(storage or {})), card, callback, retry_failed=retry_failed)
-    return run.run(model)
+    return run.run(model, workers_of(executor, workers, address))
+
+
+def workers_of(executor: str, count: int = 0, address: str | None = None, threads: int = 0) -> Workers | None:
+    """What starts the workers of a sweep; None for this process.
+
+    Raises:
+        AtlasError: no such executor, or settings that are for another one.
+    """
+    if executor not in EXECUTORS:
+        raise AtlasError(f"no executor {executor!r}. There are: {', '.join(EXECUTORS)}.")
+    if executor == "local" and count > 1:
+        raise AtlasError(f"{count} workers need another executor than 'local': processes, or ray")
+    if address is not None and executor != "ray":
+        raise AtlasError(f"an address is that of a Ray cluster, and the executor is {executor!r}")
+    if executor == "processes":
+        from pellucid.atlas.processes import process_workers
+
+        return lambda post: process_workers(replace(post, threads=threads), count)
+    if executor == "ray":
+        from pellucid.atlas.cluster import ray_workers
+
+        return lambda post: ray_workers(replace(post, threads=threads), count, address)
+    return None
 
 
 class Sweep:
@@ -142,8 +139,8 @@ class Sweep:
         self.num_images = 0
         self.interrupted = False
 
-    def run(self, model: Model) -> SweepReport:
-        """Render what is missing, here; see `sweep`."""
+    def run(self, model: Model, workers: Workers | None = None) -> SweepReport:
+        """Render what is missing, in this process or by workers; see `sweep`."""
         before_it_began = read_card(self.place)
         if before_it_began is not None:
             before_it_began.refuse_to_mix(self.card, self.place.url)
@@ -151,7 +148,10 @@ class Sweep:
             self._begin()
             before = len(self.present)
             try:
-                self._render(model)
+                if workers is None:
+                    self._render(model)
+                elif self.num_images:
+                    self._lead(workers(Post.of(model, self.card, self.place)))
             except KeyboardInterrupt:
                 self.interrupted = True
             left = self._missing()
@@ -200,13 +200,14 @@ class Sweep:
 
         try:
             for chunk in chunks(self.card, self.present):
-                self.resolve(model, chunk.layer)
+                if chunk.layer not in self.card.resolved:
+                    self._keep_resolved(chunk.layer, resolve(model, self.card, chunk.layer))
                 done_before = sum(self.rendered.values())
 
                 def watch(progress: Progress, chunk: Chunk = chunk) -> bool:
                     self.lease.check()
                     writer.tick()
-                    return self.shows(chunk, progress.image_steps)
+                    return self.shows(chunk.layer, progress.image_steps)
 
                 whole = render_chunk(model, self.card, chunk, emit, watch)
                 self._steps += (sum(self.rendered.values()) - done_before) * self.card.recipe.total_steps
@@ -216,12 +217,37 @@ class Sweep:
         finally:
             writer.flush()
 
-    def resolve(self, model: Model, layer: str) -> None:
-        """See that the card says how a layer is rendered, before the first picture of it."""
-        if layer not in self.card.resolved:
-            found = resolve(model, self.card, layer)
-            self.card = replace(self.card, resolved={**self.card.resolved, layer: found})
-            self.place.write(CARD, self.card.to_bytes())
+    def _lead(self, workers: Sequence[Worker]) -> None:
+        """All chunks, handed out to workers."""
+        crew = Crew(
+            workers,
+            card=lambda: self.card,
+            resolved=self._keep_resolved,
+            done=self.count,
+            present=self._present,
+            watch=self._watch_workers,
+        )
+        try:
+            self.interrupted = not crew.run(chunks(self.card, self.present))
+        finally:
+            for worker in workers:
+                worker.stop()
+
+    def _present(self, chunk: Chunk) -> list[Picture]:
+        """The pictures of a chunk that are in the atlas, whoever made them."""
+        atlas = Atlas.open(self.place)
+        return [one for one in atlas.pictures(chunk.layer, chunk.view) if one.unit in set(chunk.units)]
+
+    def _watch_workers(self) -> bool:
+        self.lease.check()
+        done = sum(self.rendered.values())
+        self._steps = done * self.card.recipe.total_steps
+        return self.shows("", 0)
+
+    def _keep_resolved(self, layer: str, found: Mapping[str, Any]) -> None:
+        """Write down how a layer is rendered, before the first picture of it."""
+        self.card = replace(self.card, resolved={**self.card.resolved, layer: found})
+        self.place.write(CARD, self.card.to_bytes())
 
     def count(self, pictures: Sequence[Picture]) -> None:
         """Some pictures were made."""
@@ -231,7 +257,7 @@ class Sweep:
             if not one.is_good:
                 self.bad.append(replace(one, image=None))
 
-    def shows(self, chunk: Chunk, steps: int) -> bool:
+    def shows(self, doing: str, steps: int) -> bool:
         """Tell whoever listens how far it is; True when they stop it."""
         if self.callback is None:
             return False
@@ -239,7 +265,7 @@ class Sweep:
         seconds = time.perf_counter() - self._began
         dead = self.rendered["dead"] + self.rendered["nonfinite"]
         counts = (min(self._steps + steps, self._total), self._total, done, self.num_images, seconds)
-        return self.callback(SweepProgress(*counts, dead, self.rendered["failed"], chunk.layer)) is True
+        return self.callback(SweepProgress(*counts, dead, self.rendered["failed"], doing)) is True
 
     def _settle(self) -> None:
         """Few shards of many, where there is more than one of a layer and view."""

@@ -14,9 +14,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pellucid.inverse.choosing import choose_critical_space
     from pellucid.inverse.critical_spaces import CriticalSpace, critical_space
+    from pellucid.inverse.evaluation import evaluate
     from pellucid.inverse.inversion import Inversion
-    from pellucid.inverse.inverting import invert, jacobians_of
+    from pellucid.inverse.inverting import evidence_of, invert
     from pellucid.inverse.sampling import sparse_objectives
     from pellucid.objectives.response_direction import response_direction
 
@@ -25,8 +27,10 @@ _HOMES = {
     "CriticalSpace": "pellucid.inverse.critical_spaces",
     "Inversion": "pellucid.inverse.inversion",
     "critical_space": "pellucid.inverse.critical_spaces",
+    "choose_critical_space": "pellucid.inverse.choosing",
+    "evaluate": "pellucid.inverse.evaluation",
+    "evidence_of": "pellucid.inverse.inverting",
     "invert": "pellucid.inverse.inverting",
-    "jacobians_of": "pellucid.inverse.inverting",
     "response_direction": "pellucid.objectives.response_direction",
     "sparse_objectives": "pellucid.inverse.sampling",
 }
@@ -34,9 +38,11 @@ _HOMES = {
 __all__ = [
     "CriticalSpace",
     "Inversion",
+    "choose_critical_space",
     "critical_space",
+    "evaluate",
+    "evidence_of",
     "invert",
-    "jacobians_of",
     "response_direction",
     "sparse_objectives",
 ]

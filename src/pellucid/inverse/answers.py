@@ -81,8 +81,7 @@ def solution_of(
     excluded = orthonormal(torch.cat([known, dead], 1))
     if n - excluded.shape[1] < 1:
         raise InversionError(f"of {n} dimensions the critical space and dead units leave out all: nothing is searched")
-    m = metric(evidence.response, cosine_power)
-    return solved(m @ evidence.gram @ m, evidence.response, cosine_power, excluded, nonnegative=nonnegative)
+    return solved(evidence.gram, evidence.response, cosine_power, excluded, nonnegative=nonnegative)
 
 
 def certificate_deg(residual: float | None, values: Float[Tensor, " e"], *, rounding: float = 0.0) -> float | None:

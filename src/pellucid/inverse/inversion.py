@@ -82,6 +82,7 @@ class Inversion:
             self.objectives[which],
             cosine_power=self.family.cosine_power,
             aggregation=self.family.aggregation,
+            units=self.family.units,
         )
 
     def ranked(self, which: int = 0, most: int = 10) -> list[tuple[int, float]]:
@@ -110,6 +111,7 @@ class Inversion:
             "layer": self.family.layer,
             "cosine_power": self.family.cosine_power,
             "aggregation": self.family.aggregation,
+            "num_units": self.family.units,
             "noise": self.noise,
             "noise_draws": self.noise_draws,
             "exploratory": self.exploratory[which],

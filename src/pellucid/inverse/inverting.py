@@ -28,7 +28,7 @@ from pellucid.inverse.verify import Verification, reoptimised, similarity
 from pellucid.models.model import Model
 from pellucid.objectives.response_direction import aggregated
 
-__all__ = ["NOISE", "NOISE_DRAWS", "invert", "jacobians_of"]
+__all__ = ["NOISE", "NOISE_DRAWS", "evidence_of", "invert"]
 
 NOISE, NOISE_DRAWS = 5e-3, 8
 """For pictures that were not rendered with noise: spread, in parameters, and evaluations of the averaged Jacobian."""
@@ -84,7 +84,7 @@ def invert(
     setting = _setting(subjects, noise, noise_draws, critical_space, nonnegative, seed)
     free = free_values(subjects.image().detach(), subjects.image.ranges)
     answers: list[Answer] = []
-    num_units = model.layer(subjects.family.layer, subjects.image.size).units
+    num_units = subjects.family.units or model.layer(subjects.family.layer, subjects.image.size).units
     per_picture = num_units * subjects.rendering.parameters[0].numel() * subjects.rendering.parameters.element_size()
     together = max(1, _TOGETHER_BYTES // per_picture)
     for first in range(0, len(subjects.rendering), together):
@@ -199,29 +199,37 @@ def _linearizations(
     candidate = Candidate("float64" if is_exact else "float32", "channels_last", not is_exact)
     worker = prepared(model, candidate, [response.tap], model.device)
     image = subjects.image_of(len(rows)).to(model.device)
-    function = ResponseOf(worker, image, response)
+    function = ResponseOf(worker, image, response, subjects.family.units)
     num_pixels = image.size[0] * image.size[1]
     return linearized(
         function, flat.to(model.device), [None if s is None else s.to(model.device) for s in shifted], num_pixels
     )
 
 
-def jacobians_of(
+def evidence_of(
     model: Model,
     pictures: Rendering | Float[Tensor, "b c h w"],
     layer: str | None = None,
     *,
     cosine_power: int | None = None,
     aggregation: str | None = None,
-    noise: float = 0.0,
-    noise_draws: int = NOISE_DRAWS,
+    noise: float | None = None,
+    noise_draws: int | None = None,
     make_image: ImageMaker | None = None,
-) -> list[Float[Tensor, "n n"]]:
-    """The Gram matrices J J^T of pictures, for `critical_space(…, are_grams=True)`: as `invert` sees them."""
+    seed: int = 0,
+) -> list[Evidence]:
+    """What `invert` rests on, picture by picture: the response and the Gram matrix of its Jacobian, J J^T.
+
+    The Gram matrices are what `critical_space(…, are_grams=True)` takes. `noise` 0 takes the Jacobian at the picture.
+
+    Raises:
+        InversionError: as `invert`.
+    """
     subjects = subjects_of(model, pictures, layer, cosine_power, aggregation, make_image)
-    setting = _Setting(noise, noise_draws, False, None, False, 0)
-    around: Sequence[None] | None = None if noise else [None]
-    grams: list[Tensor] = []
+    setting = _setting(subjects, noise, noise_draws, None, False, seed)
+    around: Sequence[None] | None = None if setting.noise else [None]
+    found: list[Evidence] = []
     for row in range(len(subjects.rendering)):
-        grams += [one.gram for one in _evidence(model, subjects, [row], around, setting)]
-    return grams
+        found += _evidence(model, subjects, [row], around, setting)
+        found[-1].check(subjects.rendering.targets[row], subjects.family.layer)
+    return found

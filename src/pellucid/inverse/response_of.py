@@ -22,8 +22,9 @@ class ResponseOf:
     model: Model
     image: Image
     response: Response
+    units: int | None = None  # only so many, the first ones
 
     def __call__(self, flat: Float[Tensor, "b m"]) -> Float[Tensor, "b n"]:
         pictures = into_range(self.image.at(flat), self.image.ranges, self.model.value_range)
         responses: Tensor = self.response(self.model.tap(pictures, [self.response.tap]))
-        return responses
+        return responses[:, : self.units]

@@ -31,37 +31,35 @@ class Solution:
 
 
 def solved(
-    gradient_gram: Float[Tensor, "n n"],
+    gram: Float[Tensor, "n n"],
     response: Float[Tensor, " n"],
     cosine_power: int,
     excluded: Float[Tensor, "n d"],
     *,
     nonnegative: bool,
 ) -> Solution:
-    """The objectives t of length 1 that make the gradient smallest: |A^T t| with A A^T = `gradient_gram`.
+    """The objectives t of length 1 that make the gradient J^T M t smallest, from `gram` = J J^T.
 
-    A = M J for one Jacobian. `excluded` is an orthonormal basis of W-perp: M t is kept perpendicular to it.
+    `excluded` is an orthonormal basis of W-perp: M t is kept perpendicular to it. The plain answer makes the gradient
+    itself smallest. The nonnegative one makes it smallest in relation to what the same weights would leave if the
+    units' gradients did not cancel, sum_i (M t)_i^2 |J_i|^2: a unit that hardly moves anything leaves little gradient
+    whatever the picture, and would be the plain answer.
     """
     m = metric(response, cosine_power)
     space = complement(orthonormal(m @ excluded))
-    values, vectors = torch.linalg.eigh(space.T @ gradient_gram @ space)
+    values, vectors = torch.linalg.eigh(space.T @ m @ gram @ m @ space)
     lifted = space @ vectors
     plain, second = (_towards(response, lifted[:, place]) for place in (0, min(1, lifted.shape[1] - 1)))
-    found = _nonnegative(gradient_gram, m, excluded, response, plain, second) if nonnegative else None
+    found = _nonnegative(gram, m, excluded, response, [plain, -plain, second, -second]) if nonnegative else None
     return Solution(plain, second, found, values.clamp(min=0).sqrt(), lifted, excluded)
 
 
-def _nonnegative(
-    gradient_gram: Tensor, m: Tensor, excluded: Tensor, response: Tensor, plain: Tensor, second: Tensor
-) -> Tensor:
-    starts = [plain, -plain, response.double(), second, -second]
-    if not excluded.shape[1]:
-        return nonnegative_minimum(gradient_gram, torch.eye(len(m), dtype=torch.float64), starts, response.double())
-    # With a space left out, z alone would slide into it: what counts is z modulo that space, |P_W M z|.
-    keep = torch.eye(len(m), dtype=torch.float64) - excluded @ excluded.T
-    inverse = torch.linalg.inv(m)
-    within = inverse @ keep @ m  # z -> M^-1 P_W M z
-    return nonnegative_minimum(within.T @ gradient_gram @ within, m @ keep @ m, starts, response.double() @ within)
+def _nonnegative(gram: Tensor, m: Tensor, excluded: Tensor, response: Tensor, starts: list[Tensor]) -> Tensor:
+    # With a space left out, z alone would slide into it: what counts is z modulo that space, P_W M z.
+    kept = (torch.eye(len(m), dtype=torch.float64) - excluded @ excluded.T) @ m
+    apart = kept.T @ (gram.diagonal()[:, None] * kept)
+    side = response.double() @ torch.linalg.inv(m) @ kept
+    return nonnegative_minimum(kept.T @ gram @ kept, apart, [*starts, response.double()], side)
 
 
 def _towards(response: Tensor, vector: Tensor) -> Tensor:

@@ -163,6 +163,7 @@ def _family(rendering: Rendering, layer: str | None, cosine_power: int | None, a
         layer if layer is not None else cast(Family, only).layer,
         cosine_power if cosine_power is not None else cast(Family, only).cosine_power,
         aggregation if aggregation is not None else cast(Family, only).aggregation,
+        only.units if only is not None and layer in (None, only.layer) else None,
     )
 
 

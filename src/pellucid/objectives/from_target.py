@@ -28,6 +28,7 @@ from pellucid.objectives.objective import Objective
 from pellucid.objectives.photos import caricature, inversion
 from pellucid.objectives.probes import Probe, find_probe, probe
 from pellucid.objectives.response import REDUCTIONS, Reduction
+from pellucid.objectives.response_direction import response_direction
 from pellucid.objectives.units import direction, layer, region
 
 __all__ = ["expand_targets", "objective_of"]
@@ -81,10 +82,21 @@ def _of_term(term: Term, model: Model, size: tuple[int, int], probes: Mapping[st
         return distribution_match(term.layer, _references(term, model, size))
     if term.kind == "layer":
         return layer(term.layer, term.position)
+    return _of_unit(term, model, size)
+
+
+def _of_unit(term: Term, model: Model, size: tuple[int, int]) -> Objective:
+    """A channel, scored over its positions, by a level, or against all others."""
     if not isinstance(term.channels, int):
         raise TargetError(f"{term.what} stands for several units; expand it first (expand_targets)")
     if term.level is not None:
         return level(term.layer, term.channels, term.level, position=term.position)
+    if term.score == "cosine":
+        if term.position is not None:
+            raise TargetError(f"{term.what}: ~cosine compares all units over the whole map; leave the position out")
+        single = torch.zeros(model.layer(term.layer, size).units)
+        single[term.channels] = 1
+        return response_direction(term.layer, single)
     if term.score and term.score not in REDUCTIONS:
         return metric(term.layer, term.channels, cast(Metric, term.score), position=term.position)
     return region(term.layer, term.channels, term.position, reduction=cast(Reduction, term.score or "mean"))

@@ -53,11 +53,15 @@ def aggregated(layer: str, aggregation: str, *, pre: bool = False) -> Response:
 
 @dataclass(frozen=True)
 class Family:
-    """Which objectives a picture can have been made for: <r, t> cos(r, t)^k on one layer, whatever t."""
+    """Which objectives a picture can have been made for: <r, t> cos(r, t)^k on one layer, whatever t.
+
+    `units` counts the layer's first units that r and t are about; None: all.
+    """
 
     layer: str
     cosine_power: int
     aggregation: Aggregation
+    units: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def _along(activations: Activations, rows: Tensor, leaves: Sequence[Leaf]) -> tu
     """<r, t> and cos(r, t) of image `rows[i]` and direction i."""
     directions = cast("Sequence[ResponseDirection]", leaves)
     first = directions[0].kind
-    response = aggregated(first.layer, first.aggregation, pre=directions[0].pre)(activations)
+    response = aggregated(first.layer, first.aggregation, pre=directions[0].pre)(activations)[:, : first.units]
     (wanted,) = directions[0].vector.shape
     if wanted != response.shape[1]:
         raise TargetError(f"a direction in {first.layer} has {response.shape[1]} numbers, not {wanted}")
@@ -118,12 +122,14 @@ def response_direction(
     *,
     cosine_power: int = 2,
     aggregation: Aggregation = "pooled",
+    units: int | None = None,
 ) -> Objective:
     """Score each image by how far a layer's response goes along a direction, and how straight it points there.
 
     <r, t> cos(r, t)^k: r [n] has one number for each unit (`aggregation` of its map: "pooled" is the mean of 2x2
     maxima), t is `vector` [n] at length 1, k the `cosine_power`. k = 0 lets other units fire as they like. Where r
-    points away from t, the score is <r, t>: the powers would trap a start there.
+    points away from t, the score is <r, t>: the powers would trap a start there. With `units`, r and t are about so
+    many of the layer's first units only.
 
     Unlike `units.direction`, which compares position by position, this compares the layer as a whole.
 
@@ -140,7 +146,8 @@ def response_direction(
         raise TargetError(f"cosine_power is a whole number from 0, not {cosine_power!r}")
     aggregated(layer, aggregation)
     unit = values / torch.linalg.vector_norm(values)
-    return Objective(((1.0, ResponseDirection(Family(layer, cosine_power, aggregation), FrozenTensor.of(unit))),))
+    family = Family(layer, cosine_power, aggregation, units)
+    return Objective(((1.0, ResponseDirection(family, FrozenTensor.of(unit))),))
 
 
 def family_of(objective: Objective) -> Family | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pellucid.app.cli.model_options import Mean, Spec, Std, Weights, open_model
+from pellucid.app.cli.model_options import Mean, Spec, Std, Weights, open_model, source_of
 from pellucid.app.cli.output import AsJson
 from pellucid.app.cli.progress import watched
 from pellucid.app.cli.recipe_options import RecipeFile, read_recipe, with_recipe_options
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["atlas"]
 
 _RUN = "run"
+_WHO = "Workers"
 
 
 class _RunByDefault(TyperGroup):
@@ -83,6 +84,17 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Render units again that raised an error.")
     ] = False,
+    executor: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Who renders: local, processes (one a GPU), or ray.", rich_help_panel=_WHO),
+    ] = "local",
+    workers: Annotated[
+        int, typer.Option(metavar="N", help="How many; 0: one a GPU, or as the cores allow.", rich_help_panel=_WHO)
+    ] = 0,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Of a Ray cluster; auto: this machine's.", rich_help_panel=_WHO),
+    ] = None,
     as_json: AsJson = False,
     weights: Weights = None,
     mean: Mean = None,
@@ -97,10 +109,13 @@ def run(
         net = open_model(model, weights=weights, mean=mean, std=std, size=recipe.size)
         from pellucid.app.cli.atlas_run import carry_out
         from pellucid.atlas.order import card_for
+        from pellucid.atlas.sweeping import workers_of
 
-        source = {"spec": model, "weights": weights, "mean": mean, "std": std, "size": recipe.size}
+        source = source_of(model, weights=weights, mean=mean, std=std, size=recipe.size)
+        crew = workers_of(executor, workers, address)
         card = card_for(net, layers=layers, units=units, images=images, negative=negative, recipe=recipe, source=source)
-        code = carry_out(net, card, output, watch, dry_run=dry_run, retry_failed=retry_failed, as_json=as_json)
+        how = {"dry_run": dry_run, "retry_failed": retry_failed, "as_json": as_json}
+        code = carry_out(net, card, output, watch, workers=crew, **how)
     raise typer.Exit(code)
 
 
@@ -180,6 +195,6 @@ def _network(card: Card, folder: str | Path, model: str | None, weights: str | N
         )
     if spec != source.get("spec"):
         return open_model(spec, weights=weights)
-    size = tuple(source["size"]) if source.get("size") else None
-    contract = {name: source.get(name) for name in ("mean", "std")}
-    return open_model(spec, weights=weights or source.get("weights"), size=size, **contract)
+    from pellucid.models import zoo
+
+    return zoo.load(**{**source, **({"weights": weights} if weights else {})})

@@ -11,10 +11,12 @@ from pellucid.app.cli.progress import Watch
 from pellucid.app.cli.tables import note, print_table
 from pellucid.ascent.progress import duration
 from pellucid.atlas.card import Card, read_card
+from pellucid.atlas.crew import Workers
 from pellucid.atlas.estimate import Estimate, estimate
+from pellucid.atlas.outcome import SweepProgress, SweepReport
 from pellucid.atlas.place import Place
 from pellucid.atlas.stock import take_stock
-from pellucid.atlas.sweeping import Sweep, SweepProgress, SweepReport
+from pellucid.atlas.sweeping import Sweep
 from pellucid.models.model import Model
 
 __all__ = ["carry_out"]
@@ -33,6 +35,7 @@ def carry_out(
     dry_run: bool = False,
     retry_failed: bool = False,
     as_json: bool = False,
+    workers: Workers | None = None,
 ) -> int:
     """Print the plan of a sweep, do it, say what became of it, and return the exit code."""
     place = Place.of(url)
@@ -53,7 +56,7 @@ def carry_out(
         note(f"warning: there may be too little room: about {_size(plan.disk)} needed, {_size(plan.disk_free)} free")
     with watch.stops_on_interrupt():
         following = _Following(watch, quiet=as_json)
-        report = Sweep(place, plan.card, following, retry_failed=retry_failed, stock=stock).run(model)
+        report = Sweep(place, plan.card, following, retry_failed=retry_failed, stock=stock).run(model, workers)
     if as_json:
         typer.echo(json.dumps(_result(plan, report)))
     else:

@@ -1,4 +1,4 @@
-"""`pellucid demo`: a contact sheet and a page to look through, made by the embedded network."""
+"""`pellucid demo`: a contact sheet, a page to look through and an atlas of a layer, made by the embedded network."""
 
 from __future__ import annotations
 
@@ -27,13 +27,18 @@ def demo(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Another number gives other pictures.")] = 0,
 ) -> None:
-    """Make a contact sheet and a page to look through, with the embedded network: from edges to objects."""
+    """Make a contact sheet, a page to look through and an atlas of a layer, with the embedded network."""
     writable_folder(output)
     with watched() as watch, kept_plans():
         watch.says("loading the embedded network")
         model = open_model("default", weights=weights)
         from pellucid.app.demo.exhibition import make_demo
+        from pellucid.app.demo.units import hang_units
 
-        note(f"From {model.name}'s first layer to its last; about a minute on two cores.")
+        note(f"From {model.name}'s first layer to its last, then every unit of one; one to two minutes on two cores.")
         made = make_demo(model, output, steps=steps, seed=seed, on_progress=watch.goes_on)
+        watch.says("opening the atlas")
+        source = {"spec": "default"} if weights is None else None
+        hung = hang_units(model, output, steps=steps, seed=seed, source=source, on_progress=watch.goes_on)
     typer.echo(f"{made.num_pictures} pictures in {duration(made.seconds)}. Open {made.page} (sheet: {made.sheet}).")
+    typer.echo(f"{hung.num_units} units in an atlas. Open {hung.page}, or: pellucid view {hung.atlas}")

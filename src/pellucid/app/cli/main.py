@@ -25,6 +25,7 @@ from pellucid.app.cli import (
     explain,
     export,
     interpolate,
+    invert,
     layers,
     models,
     render,
@@ -71,6 +72,7 @@ app.command("accentuate")(accentuate.command)
 app.command("dream", no_args_is_help=False)(dream.command)
 app.command("audit")(audit.command)
 app.command("explain")(explain.command)
+app.command("invert")(invert.invert)
 app.command("survey")(survey.command)
 app.add_typer(atlas.atlas, name="atlas")
 app.command("view")(view.view)

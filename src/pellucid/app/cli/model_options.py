@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,7 @@ from pellucid.errors import ModelError, RecipeError
 if TYPE_CHECKING:
     from pellucid.models.model import Model
 
-__all__ = ["PANEL", "Mean", "Spec", "Std", "Weights", "open_model", "read_size"]
+__all__ = ["PANEL", "Mean", "Spec", "Std", "Weights", "open_model", "read_size", "source_of"]
 
 PANEL = "Network"
 
@@ -55,15 +55,32 @@ def open_model(
         ModelError: `mean` or `std` is no list of numbers, or the network cannot be loaded.
         RecipeError: this machine lacks the device.
     """
-    numbers = {"mean": _numbers("mean", mean), "std": _numbers("std", std)}
+    source = source_of(spec, weights=weights, mean=mean, std=std, size=size)
     from pellucid.models import zoo
 
-    model = zoo.load(spec, weights=weights, mean=numbers["mean"], std=numbers["std"], size=size)
+    model = zoo.load(**source)
     if device is None:
         return model
     from pellucid.ascent.machine import find_device
 
     return model.at(device=find_device(device, model))
+
+
+def source_of(
+    spec: str,
+    *,
+    weights: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    size: tuple[int, int] | None = None,
+) -> dict[str, Any]:
+    """What the options mean as arguments of `pl.load`, by name.
+
+    Raises:
+        ModelError: `mean` or `std` is no list of numbers.
+    """
+    numbers = {"mean": _numbers("mean", mean), "std": _numbers("std", std)}
+    return {"spec": spec, "weights": weights, "size": size, **numbers}
 
 
 def read_size(text: str | None) -> tuple[int, int] | None:

@@ -11,10 +11,11 @@ from typing import Any
 
 from pellucid.app.site import contents
 from pellucid.app.site.addresses import SHARD, Files
+from pellucid.app.site.examples import example_bytes
 from pellucid.app.site.pages import FRONT_END, front_end, page
 from pellucid.app.site.shelf import Shelf, Volume
 from pellucid.app.site.thumbs import SMALL_PX, nothing, smaller
-from pellucid.app.site.unit_contents import alike_contents, example_bytes, unit_contents
+from pellucid.app.site.unit_contents import alike_contents, unit_contents
 from pellucid.atlas.shards import Picture
 from pellucid.errors import AtlasError
 
@@ -112,7 +113,7 @@ def _write_shard(site: _Site, shelf: Shelf, number: int, layer: int, units: list
         for column in volume.known.of_kind("examples"):
             at = volume.known.columns.index(column)
             for place, entry in enumerate(volume.known.value(column, first.target) or []):
-                if (picture := example_bytes(entry)) is not None:
+                if (picture := example_bytes(entry, volume.known.pictures)) is not None:
                     site.write(Files().example(number, layer, first.unit, at, place), picture)
     site.data(f"{number}/{layer}/units-{units[0].unit // SHARD}", shown)
 

@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from pellucid.app.site.examples import SURVEY, survey_beside
 from pellucid.atlas.store import Atlas
 from pellucid.errors import PellucidError
 from pellucid.models.targets import Target
+from pellucid.survey.pictures import Pictures
 from pellucid.survey.unit_table import UnitTable
 
 __all__ = ["Column", "Kind", "Known"]
@@ -32,11 +34,13 @@ class Column:
 
 
 class Known:
-    """All tables of an atlas. A table that cannot be read, or is of another network, is left out and named in
-    `unread`."""
+    """All tables of an atlas, and the survey in its folder with its `pictures`. A table that cannot be read, or is of
+    another network, is left out and named in `unread`."""
 
-    def __init__(self, tables: Mapping[str, UnitTable], unread: tuple[str, ...] = ()) -> None:
-        self.tables, self.unread = tables, unread
+    def __init__(
+        self, tables: Mapping[str, UnitTable], unread: tuple[str, ...] = (), pictures: Pictures | None = None
+    ) -> None:
+        self.tables, self.unread, self.pictures = tables, unread, pictures
         self.columns = tuple(_columns(tables))
         self._rows = {name: {target: at for at, target in enumerate(table.targets)} for name, table in tables.items()}
         self._labels = next((column for column in self.columns if column.kind == "label"), None)
@@ -55,16 +59,21 @@ class Known:
                 tables[name] = table
             else:
                 unread.append(name)
-        return cls(tables, tuple(unread))
+        survey = survey_beside(atlas)
+        if survey is None:
+            return cls(tables, tuple(unread))
+        return cls({SURVEY: survey.table, **tables}, tuple(unread), survey.pictures)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all tables, read or not, sorted as the atlas lists them."""
-        return tuple(sorted((*self.tables, *self.unread)))
+        """Of all tables beside the atlas, read or not, sorted as the atlas lists them."""
+        return tuple(sorted((*(name for name in self.tables if name != SURVEY), *self.unread)))
 
     def labels(self, targets: Sequence[str]) -> list[str | None]:
         """What a table calls some units."""
-        return [None] * len(targets) if self._labels is None else self.values(self._labels, targets)
+        if self._labels is None:
+            return [None] * len(targets)
+        return [_first_name(value) for value in self.values(self._labels, targets)]
 
     def value(self, column: Column, target: str) -> Any:
         """What a column says of a unit; None where it says nothing."""
@@ -82,7 +91,7 @@ class Known:
 
 
 def _columns(tables: Mapping[str, UnitTable]) -> Iterator[Column]:
-    seen: set[str] = set()
+    seen = {"score"}  # of the atlas itself
     for name, table in tables.items():
         for column in table.columns:
             twice = column in seen
@@ -106,7 +115,20 @@ def _kind(name: str, table: UnitTable) -> Kind:
         return "label" if name in _LABELS or name.endswith(("_label", "_class")) else "text"
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _list_kind(name, kind.value_type, table)
+    if {"low", "width", "counts"} <= _field_names(kind):
+        return "histogram"
     return "other"
+
+
+def _first_name(value: Any) -> str | None:
+    """A name, or the first of a list of structs with names."""
+    if isinstance(value, list):
+        value = value[0]["name"] if value else None
+    return None if value is None else str(value)
+
+
+def _field_names(kind: pa.DataType) -> set[str]:
+    return {kind.field(at).name for at in range(kind.num_fields)} if pa.types.is_struct(kind) else set()
 
 
 def _list_kind(name: str, inner: pa.DataType, table: UnitTable) -> Kind:
@@ -119,8 +141,12 @@ def _list_kind(name: str, inner: pa.DataType, table: UnitTable) -> Kind:
     if pa.types.is_string(inner):
         first = next((entry for value in table[name] if value for entry in value), "")
         return "links" if _is_unit(first) else "values"
-    if pa.types.is_struct(inner) and "target" in [inner.field(at).name for at in range(inner.num_fields)]:
+    if "target" in _field_names(inner):
         return "links"
+    if {"picture", "left", "top", "right", "bottom"} <= _field_names(inner):
+        return "examples"
+    if name == "classes" and "name" in _field_names(inner):
+        return "label"
     return "values"
 
 

@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from pellucid.app.site.addresses import Addresses
+from pellucid.app.site.examples import example_bytes, example_caption
 from pellucid.app.site.finite import finite
 from pellucid.app.site.known import Column
 from pellucid.app.site.shelf import Shelf, Volume
 from pellucid.errors import PellucidError
 from pellucid.models.targets import Target
 
-__all__ = ["alike_contents", "example_bytes", "unit_contents"]
+__all__ = ["alike_contents", "unit_contents"]
 
 _MOST_LINKS = 48
 _MOST_EXAMPLES = 48
+_MOST_CLASSES = 6
 # Names under which tables keep the number and the words that belong to one entry of a list.
 _NUMBERS = ("activation", "response", "score", "similarity", "weight", "value", "cosine", "correlation")
-_WORDS = ("label", "class_name", "caption", "name", "path", "id")
 
 
 def unit_contents(shelf: Shelf, number: int, layer: int, unit: int, addresses: Addresses) -> dict[str, Any] | None:
@@ -41,7 +42,7 @@ def unit_contents(shelf: Shelf, number: int, layer: int, unit: int, addresses: A
         "texts": [
             {"title": column.title, "about": column.about, "value": value}
             for column in (*known.of_kind("text"), *known.of_kind("label"))
-            if (value := known.value(column, first.target))
+            if (value := _words(known.value(column, first.target)))
         ],
         "histograms": _histograms(volume, first.target),
         "examples": _examples(volume, number, layer, unit, first.target, addresses),
@@ -105,15 +106,22 @@ def _measures(volume: Volume, target: str) -> list[dict[str, Any]]:
 
 def _histograms(volume: Volume, target: str) -> list[dict[str, Any]]:
     """Lists of counts, each with edges of the same table if there is one more of them than there are counts."""
-    found = []
+    histograms = []
     for column in volume.known.of_kind("histogram"):
-        counts = volume.known.value(column, target)
-        if not counts or not all(isinstance(count, (int, float)) and math.isfinite(count) for count in counts):
-            continue
-        beside = [one for one in volume.known.of_kind("edges") if one.table == column.table]
-        edges = next((e for one in beside if len(e := volume.known.value(one, target) or ()) == len(counts) + 1), None)
-        found.append({"title": column.title.capitalize(), "about": column.about, "counts": counts, "edges": edges})
-    return found
+        value = volume.known.value(column, target)
+        if isinstance(value, dict):
+            counts: list[Any] = value["counts"] or []
+            edges: Any = [value["low"] + at * value["width"] for at in range(len(counts) + 1)]
+        else:
+            counts = value or []
+            beside = [one for one in volume.known.of_kind("edges") if one.table == column.table]
+            edges = next(
+                (e for one in beside if len(e := volume.known.value(one, target) or ()) == len(counts) + 1), None
+            )
+        if counts and all(isinstance(count, (int, float)) and math.isfinite(count) for count in counts):
+            title = column.title.capitalize()
+            histograms.append({"title": title, "about": column.about, "counts": counts, "edges": edges})
+    return histograms
 
 
 def _examples(
@@ -127,37 +135,47 @@ def _examples(
             {
                 "src": addresses.example(number, layer, unit, at, place),
                 "value": finite(_first(entry, _NUMBERS)) if isinstance(entry, dict) else None,
-                "caption": _caption(entry),
+                "caption": example_caption(entry, volume.known.pictures),
             }
             for place, entry in enumerate(entries)
-            if example_bytes(entry)
+            if example_bytes(entry, volume.known.pictures)
         ]
         if items:
             groups.append({"title": column.title.capitalize(), "about": column.about, "items": items})
     return groups
 
 
-def example_bytes(entry: Any) -> bytes | None:
-    """The picture in an entry of a table: bytes, or a struct that holds them."""
-    if isinstance(entry, bytes):
-        return entry
-    if isinstance(entry, dict):
-        return next((found for value in entry.values() if (found := example_bytes(value))), None)
-    return None
-
-
 def _links(volume: Volume, column: Column, target: str) -> dict[str, Any] | None:
     """Other units that a table names, those that the atlas has."""
     entries = (volume.known.value(column, target) or [])[:_MOST_LINKS]
+    numbers = _numbers_beside(volume, column, target, len(entries))
     items = []
-    for entry in entries:
+    for entry, number in zip(entries, numbers, strict=True):
         text = entry if isinstance(entry, str) else (entry or {}).get("target")
         place = _place(text)
         if place is None or volume.find(*place) is None:
             continue
-        value = finite(_first(entry, _NUMBERS)) if isinstance(entry, dict) else None
-        items.append({"layer": place[0], "unit": place[1], "value": value})
+        value = _first(entry, _NUMBERS) if isinstance(entry, dict) else number
+        items.append({"layer": place[0], "unit": place[1], "value": finite(value)})
     return {"title": column.title.capitalize(), "about": column.about, "items": items} if items else None
+
+
+def _numbers_beside(volume: Volume, column: Column, target: str, count: int) -> list[float | None]:
+    """The numbers of a list of names: those of `nearest_units` are in `nearest_similarity`."""
+    first = column.name.partition("_")[0]
+    for one in volume.known.of_kind("values"):
+        if one.table == column.table and one.name.startswith(f"{first}_"):
+            values = volume.known.value(one, target) or []
+            if len(values) >= count and all(isinstance(value, (int, float)) for value in values):
+                return list(values[:count])
+    return [None] * count
+
+
+def _words(value: Any) -> str | None:
+    """A text, or a list of classes with how often each is there."""
+    if isinstance(value, list):
+        return ", ".join(f"{one['name']} ({one['count']})" for one in value[:_MOST_CLASSES]) or None
+    return value or None
 
 
 def _place(text: Any) -> tuple[str, int] | None:
@@ -171,11 +189,6 @@ def _place(text: Any) -> tuple[str, int] | None:
 
 def _first(entry: dict[str, Any], names: Sequence[str]) -> Any:
     return next((entry[name] for name in names if entry.get(name) is not None), None)
-
-
-def _caption(entry: Any) -> str | None:
-    words = _first(entry, _WORDS) if isinstance(entry, dict) else None
-    return None if words is None else str(words)
 
 
 def _provenance(volume: Volume, target: str) -> list[tuple[str, Any]]:

@@ -16,10 +16,11 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from pellucid.app.site import contents
 from pellucid.app.site.addresses import Routes
+from pellucid.app.site.examples import example_bytes
 from pellucid.app.site.pages import FRONT_END, front_end, page
 from pellucid.app.site.shelf import Shelf, Volume
 from pellucid.app.site.thumbs import Thumbs
-from pellucid.app.site.unit_contents import alike_contents, example_bytes, unit_contents
+from pellucid.app.site.unit_contents import alike_contents, unit_contents
 from pellucid.app.studio.guard import Guard
 from pellucid.app.studio.jobs import Busy, Job, Workshop
 from pellucid.app.studio.notes import Note, Notes
@@ -177,7 +178,7 @@ def _pictures(app: FastAPI, viewer: Viewer) -> None:
         if one is None or not 0 <= column < len(columns) or columns[column].kind != "examples":
             return _image(None)
         entries = volume.known.value(columns[column], one.target) or []
-        return _image(example_bytes(entries[place]) if 0 <= place < len(entries) else None)
+        return _image(example_bytes(entries[place], volume.known.pictures) if 0 <= place < len(entries) else None)
 
 
 def _changes(app: FastAPI, viewer: Viewer) -> None:

@@ -99,7 +99,7 @@
       const found = await find(box.value).catch(() => null);
       if (turn !== asked || !found) return;
       options = [...found.layers.slice(0, 3).map((layer) => ({ path: P.to.layer(layer), name: layer, note: "layer" })),
-        ...found.units.slice(0, 9).map((one) => ({ path: P.to.unit(one.layer, one.unit), name: `${one.layer}:${one.unit}`, note: one.label || one.note, ...one }))];
+        ...found.units.slice(0, 9).map((one) => ({ ...one, path: P.to.unit(one.layer, one.unit), name: `${one.layer}:${one.unit}`, note: one.label || one.note }))];
       P.fill(list, options.map((one, index) => h("li", {
         id: `hit-${index}`, role: "option", "aria-selected": "false",
         onpointerdown: (event) => { event.preventDefault(); leave(one.path); },

@@ -1,0 +1,62 @@
+"""Pictures of a data set that a table gives for a unit: the bytes that it holds, or crops of a survey's pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pellucid.atlas.store import Atlas
+from pellucid.errors import PellucidError
+from pellucid.survey.pictures import Pictures
+from pellucid.survey.result import Survey
+
+__all__ = ["SURVEY", "example_bytes", "example_caption", "survey_beside"]
+
+SURVEY = "survey"
+"""The folder of an atlas where a survey of its network is looked for, and the name by which its table goes."""
+_WORDS = ("class_name", "caption", "label", "name", "path", "id")
+
+
+def survey_beside(atlas: Atlas) -> Survey | None:
+    """The survey in an atlas's folder, of the same network; None where there is none that can be read."""
+    if not atlas.place.is_local or not Path(atlas.place.path(SURVEY)).is_dir():
+        return None
+    try:
+        found = Survey.load(atlas.place.path(SURVEY))
+    except PellucidError:
+        return None
+    return found if found.table.model_hash == atlas.card.model.hash else None
+
+
+def example_bytes(entry: Any, pictures: Pictures | None) -> bytes | None:
+    """The picture of one entry: bytes, a struct that holds them, or a survey's example, cut to what the unit sees."""
+    if isinstance(entry, bytes):
+        return entry
+    if not isinstance(entry, dict):
+        return None
+    if pictures is not None and isinstance(entry.get("picture"), int):
+        return _cut(pictures, entry) if entry["picture"] in pictures else None
+    return next((found for value in entry.values() if (found := example_bytes(value, None))), None)
+
+
+def example_caption(entry: Any, pictures: Pictures | None) -> str | None:
+    """What one entry shows, in words; None where nothing is said."""
+    if not isinstance(entry, dict):
+        return None
+    if pictures is not None and entry.get("picture") in pictures:
+        about = pictures.about(entry["picture"])
+        return str(about["class"] or about["name"])
+    words = next((entry[name] for name in _WORDS if entry.get(name) is not None), None)
+    return None if words is None else str(words)
+
+
+def _cut(pictures: Pictures, example: Mapping[str, Any]) -> bytes:
+    box = tuple(example[side] for side in ("left", "top", "right", "bottom"))
+    with pictures[example["picture"]] as whole:
+        if box == (0, 0, *whole.size):
+            return pictures.encoded(example["picture"])
+        buffer = io.BytesIO()
+        whole.convert("RGB").crop(box).save(buffer, "WEBP", quality=90)
+    return buffer.getvalue()
