@@ -31,9 +31,13 @@ class Breach(NamedTuple):
 
 ASCENT, MODELS = "src/pellucid/ascent", "src/pellucid/models"
 OBJECTIVES, GROUPS = "src/pellucid/objectives", "tests/objectives/test_groups.py"
+MEASURE = "src/pellucid/measure"
 DREAM = "tests/ascent/test_dream.py"
+SURVEY = "tests/survey/test_survey.py"
+STUDIO = "src/pellucid/app/studio"
 LOOP_GROUPS = "tests/ascent/test_groups.py"
 LAWS, TAPS = "tests/ascent/test_laws.py", "tests/models/test_taps.py"
+ATLAS, SWEEP = "src/pellucid/atlas", "tests/atlas/test_sweep.py"
 BREACHES = [
     Breach(
         "1 batching: a mean over the batch instead of a sum",
@@ -239,11 +243,144 @@ BREACHES = [
         f"{DREAM}::test_the_same_seed_gives_the_same_picture",
     ),
     Breach(
+        "viewer: a page of another host is answered",
+        f"{STUDIO}/guard.py",
+        "return name in self.hosts or",
+        "return True or",
+        "tests/app/test_viewer_routes.py::test_other_host_names_are_refused",
+    ),
+    Breach(
+        "viewer: an atlas's word has code run",
+        f"{STUDIO}/source.py",
+        "return spec in _EMBEDDED or",
+        "return True or",
+        "tests/app/test_studio_jobs.py::test_an_atlas_alone_has_no_code_run",
+    ),
+    Breach(
+        "viewer: a page names a file to read",
+        f"{STUDIO}/wishes.py",
+        "if term.kind not in _KINDS:",
+        "if not term.kind:",
+        "tests/app/test_studio_jobs.py::test_a_page_asks_for_no_more_than_it_may",
+    ),
+    Breach(
         "guide: the mean over the guide's positions instead of the best",
         f"{OBJECTIVES}/guides.py",
         "(z * y[:, _best(z.detach(), y)].movedim(0, 1)).sum(1).mean(1)",
         "(z * y.mean(1)[:, None]).sum(1).mean(1)",
         "tests/objectives/test_guides.py::test_a_guide_by_loops",
+    ),
+    Breach(
+        "atlas: what is gone on with is planned for what is left",
+        f"{ATLAS}/chunk.py",
+        "slots_for=self.slots",
+        "slots_for=0",
+        f"{SWEEP}::test_what_is_left_is_rendered_in_as_many_slots_as_all",
+    ),
+    Breach(
+        "atlas: another recipe is let in",
+        f"{ATLAS}/card.py",
+        "if changed := next((name for name in own if own[name] != new[name]), None):",
+        "if changed := None:",
+        f"{SWEEP}::test_a_changed_recipe_or_network_does_not_mix",
+    ),
+    Breach(
+        "atlas: a shard is believed without its checksum",
+        f"{ATLAS}/stock.py",
+        "if not intact(name, data):",
+        "if False:",
+        "tests/app/test_atlas_commands.py::test_damage_is_named_and_repaired",
+    ),
+    Breach(
+        "atlas: a second sweep is let in",
+        f"{ATLAS}/lease.py",
+        "if not _is_dead(self.place, holder):",
+        "if False:",
+        "tests/atlas/test_lease.py::test_a_second_sweep_is_refused_and_told_who_is_at_work",
+    ),
+    Breach(
+        "atlas: the lease of a dead process keeps others out",
+        f"{ATLAS}/lease.py",
+        "if gone or not holder.machine:",
+        "if not holder.machine:",
+        "tests/atlas/test_lease.py::test_the_lease_of_a_process_that_was_killed_is_taken_over_at_once",
+    ),
+    Breach(
+        "atlas: a bad unit takes the others with it",
+        f"{ATLAS}/chunk.py",
+        "return self.render(left[:middle]) and self.render(left[middle:])",
+        "return False",
+        f"{SWEEP}::test_a_bad_unit_spares_the_others",
+    ),
+    Breach(
+        "measure: an image's correlation with itself counts",
+        f"{MEASURE}/paths.py",
+        "same = (among.sum() - among.diagonal().sum()) / (count * (count - 1))",
+        "same = among.mean()",
+        "tests/measure/test_measures.py::test_path_similarity_by_loops_leaves_self_pairs_out",
+    ),
+    Breach(
+        "measure: robustness under what was trained against",
+        f"{MEASURE}/strength.py",
+        'if word.partition(":")[0] not in kinds',
+        "if word",
+        "tests/measure/test_measures.py::test_what_was_used_while_optimising_is_held_out",
+    ),
+    Breach(
+        "measure: a re-initialised network that keeps what it learnt",
+        f"{MEASURE}/randomisation.py",
+        "                    reset()\n",
+        "                    pass\n",
+        "tests/measure/test_measures.py::test_a_reinitialised_network_is_told_apart",
+    ),
+    Breach(
+        "explain: an edit that the network does not go on from",
+        f"{MODELS}/taps.py",
+        "return None if edited is value else with_first_tensor(result, edited)",
+        "return None",
+        "tests/models/test_edits.py::test_what_is_replaced_goes_on_through_the_network",
+    ),
+    Breach(
+        "explain: weight x activation where the rest is not affine",
+        "src/pellucid/explain/contributions.py",
+        "if off > _AFFINE * slopes[1].abs().amax():",
+        "if False:",
+        "tests/explain/test_attribution.py::test_weight_times_activation_is_exact_and_says_where_it_is_not",
+    ),
+    Breach(
+        "explain: a closed form that does not go to the corner",
+        "src/pellucid/explain/closed_forms.py",
+        "torch.where(seen, slope.sign(), 0.0)",
+        "torch.where(seen, slope / slope.abs().amax(), 0.0)",
+        "tests/explain/test_similarity.py::test_no_picture_beats_the_closed_form",
+    ),
+    Breach(
+        "survey: a pass that goes on behind the wrong picture",
+        "src/pellucid/survey/checkpoint.py",
+        "self.stop = batch.stop",
+        "self.stop = batch.stop + 1",
+        f"{SURVEY}::test_a_pass_that_was_cut_off_ends_the_same",
+    ),
+    Breach(
+        "survey: peaks behind the rectifier, where units that are off are all equal",
+        "src/pellucid/survey/summary.py",
+        "                self._peaks.keep(result, peaks)\n",
+        "                pass\n",
+        f"{SURVEY}::test_the_highest_and_lowest_are_the_known_pictures",
+    ),
+    Breach(
+        "survey: what is known of a tensor that was written over since",
+        "src/pellucid/survey/summary.py",
+        " and tensor._version == version",
+        "",
+        f"{SURVEY}::test_a_layer_and_its_rectifier_share_peaks_and_not_means",
+    ),
+    Breach(
+        "audit: a silenced unit that goes on speaking",
+        "src/pellucid/explain/class_audit.py",
+        "        muted[(slice(None), slice(None), silenced) if z.ndim == 3 else (slice(None), silenced)] = 0\n",
+        "",
+        "tests/explain/test_audit.py::test_ablation_is_that_of_a_forward_with_the_unit_off",
     ),
 ]
 

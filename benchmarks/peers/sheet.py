@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure import OURS, Pictures
 
+from measure import OURS, Pictures
 from pellucid.images.sheets import contact_sheet
 
 __all__ = ["write_sheets"]

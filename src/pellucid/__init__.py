@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pellucid import atlas, explain, inverse, survey
+    from pellucid import atlas, explain, inverse, measure, survey
     from pellucid.ascent.accentuate import accentuate
     from pellucid.ascent.dream import dream
     from pellucid.ascent.dream_recipe import DreamRecipe
@@ -76,6 +76,7 @@ __all__ = [
     "interpolate",
     "inverse",
     "load",
+    "measure",
     "plan",
     "render",
     "stream",
@@ -84,7 +85,13 @@ __all__ = [
 ]
 
 
-_ROOMS = ("atlas", "explain", "inverse", "survey")  # whose functions are called by the room's name: pl.inverse.invert
+_ROOMS = (
+    "atlas",
+    "explain",
+    "inverse",
+    "measure",
+    "survey",
+)  # whose functions are called by the room's name: pl.inverse.invert
 
 
 def __getattr__(name: str) -> object:

@@ -6,6 +6,7 @@ import io
 import uuid
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -13,9 +14,11 @@ from pellucid.ascent.recipe import Recipe
 from pellucid.atlas.card import CARD, Card, LayerCard, ModelCard, spans, unspan
 from pellucid.atlas.place import Place
 from pellucid.atlas.shards import Picture, View, intact
+from pellucid.atlas.stock import settle, take_stock
 from pellucid.atlas.store import Atlas
 from pellucid.atlas.writer import Writer, encoded
 from pellucid.errors import AtlasError
+from pellucid.survey.unit_table import UnitTable
 
 
 def card(units: int = 20, **changes: object) -> Card:
@@ -77,6 +80,39 @@ def test_a_reader_takes_in_what_is_written_after_it_opened(place: Place) -> None
     writer.flush()
     assert atlas.refresh() == 1
     assert atlas.image("one:3") == picture("one", 3).image
+
+
+def test_a_reader_finds_what_was_settled_into_other_shards_since(place: Place) -> None:
+    place.write(CARD, card().to_bytes())
+    writer = Writer(place, most_rows=5)
+    for unit in (*range(12), 3):  # 3 twice, as killed sweeps can leave it
+        writer.put([picture("one", unit)])
+    writer.flush()
+    atlas = Atlas.open(place)
+    shards = place.names("pictures")
+    settle(place, shards)
+    assert len(place.names("pictures")) == 1
+    assert not set(place.names("pictures")) & set(shards)
+    assert [atlas.image(f"one:{unit}") for unit in range(12)] == [picture("one", unit).image for unit in range(12)]
+    assert not take_stock(place).doubled
+
+
+def test_tables_lie_beside_the_pictures(place: Place) -> None:
+    place.write(CARD, card().to_bytes())
+    atlas = Atlas.open(place)
+    about = pa.field("score", pa.float64(), metadata={b"about": b'{"meaning": "how much", "provenance": {}}'})
+    schema = pa.schema([pa.field("target", pa.string()), about])
+    rows = pa.table([pa.array(["one:3", "one:4"]), pa.array([0.5, 1.5])], schema=schema)
+    table = UnitTable(rows, "tiny", card().model.hash)
+    atlas.put_table("dataset", table)
+    assert atlas.tables == ("dataset",)
+    assert Atlas.open(place).table("dataset").row("one:4") == {"score": 1.5}
+    with pytest.raises(AtlasError, match=r"no table 'datset' .* Did you mean 'dataset'"):
+        atlas.table("datset")
+    with pytest.raises(AtlasError, match=r"a table's name has letters, digits, - and _, and is not '\.\./x'"):
+        atlas.put_table("../x", table)
+    with pytest.raises(AtlasError, match="the table is of other with weights 77"):
+        atlas.put_table("other", UnitTable(rows, "other", "77"))
 
 
 def test_a_damaged_shard_is_named_and_the_others_are_read(place: Place) -> None:

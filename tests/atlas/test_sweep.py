@@ -6,15 +6,19 @@ import itertools
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import pellucid as pl
 from atlas_networks import QUICK, SIZE, Bad, Tiny, tiny
+from pellucid.ascent.slots import Slots
 from pellucid.atlas.outcome import SweepProgress
-from pellucid.atlas.shards import Key
+from pellucid.atlas.place import Place
+from pellucid.atlas.shards import Key, unpacked
 from pellucid.atlas.store import Atlas
 from pellucid.atlas.sweeping import sweep
+from pellucid.atlas.writer import write_shard
 from pellucid.errors import AtlasError, RecipeError, TargetError
 
 
@@ -67,6 +71,26 @@ def test_a_sweep_that_is_stopped_goes_on_to_the_same_pictures(tmp_path: Path) ->
     undisturbed = sweep(tiny(), tmp_path / "b", images=2, negative=True, batch=3, **QUICK)
     assert undisturbed.rendered["done"] == 56
     assert images(tmp_path / "a") == images(tmp_path / "b")
+
+
+def test_what_is_left_is_rendered_in_as_many_slots_as_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are equal bit for bit at an equal shape of the batch: one unit that is left keeps seven slots empty."""
+    batches: list[int] = []
+    whole = Slots.__init__
+
+    def seen(self: Slots, *given: Any) -> None:
+        whole(self, *given)
+        batches.append(self.resolved.batch)
+
+    monkeypatch.setattr(Slots, "__init__", seen)
+    sweep(tiny(), tmp_path, layers="one", lanes=1, **QUICK)
+    shard = next((tmp_path / "pictures").iterdir())
+    kept = [one for one in unpacked(shard.read_bytes(), "shard") if one.unit != 5]
+    shard.unlink()
+    write_shard(Place.of(tmp_path), kept)
+    report = sweep(tiny(), tmp_path, layers="one", lanes=1, **QUICK)
+    assert sum(report.rendered.values()) == 1
+    assert batches == [8, 8]
 
 
 def test_a_second_sweep_finds_nothing_to_do(whole: Path) -> None:

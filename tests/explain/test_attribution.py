@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import pellucid as pl
 from pellucid.errors import ImageError, TargetError
 from pellucid.explain.attribution import METHODS, attribute, last_spatial_layer
-from pellucid.explain.contributions import between, contributions
+from pellucid.explain.contributions import between, contributions_to
 
 SIDE = 16
 
@@ -131,18 +131,18 @@ def test_grad_cam_of_a_unit_shows_where_it_fires() -> None:
 def test_weight_times_activation_is_exact_and_says_where_it_is_not() -> None:
     model = deep()
     for layer in ("act", "mean", "flat"):
-        found = contributions(model, photo(), "logit:2", layer, "weight-x-activation")
+        found = contributions_to(model, photo(), "logit:2", layer, "weight-x-activation")
         mean = model.tap(photo()[None], ["flat"])["flat"][0]
         parameters = dict(model._module.named_parameters())
         assert torch.allclose(found.units, parameters["fc.weight"][2] * mean, atol=1e-6)
         assert found.rest == pytest.approx(float(parameters["fc.bias"][2]), abs=1e-6)
         assert float(found.units.sum()) + (found.rest or 0) == pytest.approx(found.score, abs=1e-5)
     with pytest.raises(TargetError, match="not affine in layer first"):
-        contributions(model, photo(), "logit:2", "first", "weight-x-activation")
+        contributions_to(model, photo(), "logit:2", "first", "weight-x-activation")
 
 
 def test_integrated_contributions_are_complete() -> None:
-    found = contributions(deep(), photo(), "logit:2", "first", "integrated-gradients", samples=200)
+    found = contributions_to(deep(), photo(), "logit:2", "first", "integrated-gradients", samples=200)
     assert found.rest is not None
     assert float(found.units.sum()) + found.rest == pytest.approx(found.score, abs=2e-3)
 
@@ -161,7 +161,7 @@ def test_from_unit_to_unit_by_loops() -> None:
 
 
 def test_the_strongest_come_first_and_make_a_table() -> None:
-    found = contributions(deep(), photo(), "logit:1", "act")
+    found = contributions_to(deep(), photo(), "logit:1", "act")
     order = [abs(value) for _, value in found.strongest(6)]
     assert order == sorted(order, reverse=True)
     table = found.table(deep())

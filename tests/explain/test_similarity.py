@@ -13,11 +13,11 @@ from torch import Tensor, nn
 import pellucid as pl
 from pellucid.ascent.source import Portrait
 from pellucid.errors import TargetError
-from pellucid.explain.closed_form import closed_form
+from pellucid.explain.closed_forms import closed_form
 from pellucid.explain.grids import activation_grid
-from pellucid.explain.groups import groups
 from pellucid.explain.similarity import correlations, nearest_units, response_matrix
-from pellucid.explain.trace import trace
+from pellucid.explain.traces import trace
+from pellucid.explain.unit_groups import groups
 from pellucid.objectives.from_target import objective_of
 
 EXACT = {"steps": 40, "image": "pixels", "squash": "clip", "transforms": "none", "color": "none", "learning_rate": 0.1}

@@ -23,7 +23,7 @@ from pellucid.measure.likeness import DreamSim, Features, Lpips, Ssim, best_like
 from pellucid.measure.manipulation import likeness_to_examples, suspicion
 from pellucid.measure.paths import path_similarity, ranked, similarity_of_paths
 from pellucid.measure.randomisation import reinitialised
-from pellucid.measure.reach import HELD_OUT, clean_scores, held_out, reach, robustness
+from pellucid.measure.strength import HELD_OUT, clean_scores, held_out, reach, robustness
 from pellucid.measure.transfer import transferability
 from pellucid.objectives.units import channel
 

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 import pellucid as pl
 from pellucid.ascent.source import Portrait, RenderNow
-from pellucid.errors import ImageError, TargetError
+from pellucid.errors import DatasetError, TargetError
 from pellucid.measure.evidence import Evidence, portraits_in
 from pellucid.measure.likeness import Features, Ssim
 from pellucid.measure.paths import path_similarity, similarity_of_paths
 from pellucid.measure.randomisation import reinitialised
-from pellucid.measure.reach import reach
 from pellucid.measure.reference import Reference, natural_scores
+from pellucid.measure.strength import reach
 from pellucid.measure.table import measure, trust
 from pellucid.models.targets import Target
 from pellucid.objectives.from_target import objective_of
@@ -184,7 +184,7 @@ def test_the_table_goes_through_a_file(table: UnitTable, tmp_path: Path) -> None
 
 
 def test_mistakes_are_said_in_one_line(model: pl.Model, reference: Reference) -> None:
-    with pytest.raises(ImageError, match="against 20 natural images or more, not 3"):
+    with pytest.raises(DatasetError, match="against 20 natural images or more, not 3"):
         Reference.of("three", [(torch.rand(3, 3, 4, 4), torch.zeros(3).long())])
     with pytest.raises(TargetError, match="there is no picture to measure"):
         measure(model, {}, reference)

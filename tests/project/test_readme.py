@@ -77,7 +77,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
     with Image.open(Path(skimage.data.__file__).parent / "coffee.png") as photo:
         small = photo.resize((240, 160))
     small.save(folder / "photo.jpg")
-    for number, kind in enumerate(("cups", "noise", "cups", "noise")):
+    for number, kind in enumerate(("cups", "noise") * 12):
         (folder / "photos" / kind).mkdir(parents=True, exist_ok=True)
         shown = small if kind == "cups" else Image.effect_noise((80, 80), 60)
         shown.rotate(5 * number).save(folder / "photos" / kind / f"{number}.png")

@@ -36,15 +36,18 @@ class PortraitFolder:
         model: Model,
         recipe: Recipe,
         callback: Callable[[Progress], bool | None] | None = None,
+        *,
+        renders: bool = True,
     ) -> None:
-        self.model, self.recipe, self.callback = model, recipe, callback
+        """`renders=False` gives what is there, and no more."""
+        self.model, self.recipe, self.callback, self.renders = model, recipe, callback, renders
         self.folder = Path(folder) / f"{model.weights_hash}-{recipe.hash}"
         self._kept: dict[str, Portrait] | None = None
 
     def portraits(self, targets: Sequence[str]) -> dict[str, Portrait]:
         """The pictures of these targets, rendered where they are not there yet; fewer when the callback stopped it."""
         kept = self._read()
-        missing = [target for target in dict.fromkeys(targets) if target not in kept]
+        missing = [target for target in dict.fromkeys(targets) if target not in kept] if self.renders else []
         for first in range(0, len(missing), _TOGETHER):
             part = missing[first : first + _TOGETHER]
             made = [

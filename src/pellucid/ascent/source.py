@@ -15,7 +15,7 @@ from pellucid.ascent.render import stream
 from pellucid.ascent.rendering import Status
 from pellucid.models.model import Model
 
-__all__ = ["Portrait", "RenderNow", "RenderingSource", "portraits_of"]
+__all__ = ["FirstOf", "Portrait", "RenderNow", "RenderingSource", "portraits_of"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,17 @@ class RenderNow:
         return {
             one.targets[0]: Portrait(one.targets[0], one.images[0], float(one.scores[0]), one.status[0]) for one in made
         }
+
+
+@dataclass(frozen=True)
+class FirstOf:
+    """Several sources as one: the first that has a picture gives it."""
+
+    sources: tuple[RenderingSource, ...]
+
+    def portraits(self, targets: Sequence[str]) -> dict[str, Portrait]:
+        """The pictures of these targets, as far as any source has them."""
+        return portraits_of(targets, self.sources)
 
 
 def portraits_of(targets: Sequence[str], sources: Iterable[RenderingSource]) -> dict[str, Portrait]:

@@ -12,14 +12,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pellucid.atlas.checkpoints import Checkpoints
     from pellucid.atlas.merging import merge
     from pellucid.atlas.outcome import SweepProgress, SweepReport
     from pellucid.atlas.shards import Picture
+    from pellucid.atlas.source import AtlasSource
     from pellucid.atlas.store import Atlas
     from pellucid.atlas.sweeping import sweep
 
 _HOMES = {
     "Atlas": "pellucid.atlas.store",
+    "AtlasSource": "pellucid.atlas.source",
+    "Checkpoints": "pellucid.atlas.checkpoints",
     "Picture": "pellucid.atlas.shards",
     "SweepProgress": "pellucid.atlas.outcome",
     "SweepReport": "pellucid.atlas.outcome",
@@ -27,7 +31,7 @@ _HOMES = {
     "sweep": "pellucid.atlas.sweeping",
 }
 
-__all__ = ["Atlas", "Picture", "SweepProgress", "SweepReport", "merge", "sweep"]
+__all__ = ["Atlas", "AtlasSource", "Checkpoints", "Picture", "SweepProgress", "SweepReport", "merge", "sweep"]
 
 
 def __getattr__(name: str) -> object:

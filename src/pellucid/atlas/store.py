@@ -181,8 +181,18 @@ class Atlas:
         Raises:
             AtlasError: its shard is damaged.
         """
+        try:
+            return self._image((target, view, member))
+        except FileNotFoundError:  # a sweep has settled its shard into another since
+            self.refresh()
+        try:
+            return self._image((target, view, member))
+        except FileNotFoundError:
+            raise AtlasError(f"{target} of {self.place.url!r} is gone (pellucid atlas repair)") from None
+
+    def _image(self, key: Key) -> bytes | None:
         with self._lock:
-            found = self._places.get((target, view, member))
+            found = self._places.get(key)
             if found is None:
                 return None
             shard, row = found
@@ -203,6 +213,8 @@ class Atlas:
             with self.place.fs.open(self.place.path(shard), "rb") as file:
                 table = pa.parquet.ParquetFile(file).read_row_group(group, columns=["image.bytes"])
             return [row and row["bytes"] for row in table.column("image").to_pylist()]
+        except FileNotFoundError:
+            raise
         except (pa.ArrowException, OSError, ValueError) as error:
             first = str(error).partition("\n")[0]
             raise AtlasError(f"{shard} in {self.place.url!r} is damaged: {first} (pellucid atlas repair)") from None

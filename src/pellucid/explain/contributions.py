@@ -25,7 +25,7 @@ from pellucid.objectives.response import places
 from pellucid.objectives.units import channel
 from pellucid.survey.unit_table import About, UnitTable
 
-__all__ = ["Contributions", "Way", "aimed", "between", "contributions", "gradient_at"]
+__all__ = ["Contributions", "Way", "aimed", "between", "contributions_to", "gradient_at"]
 
 Way = Literal["gradient-x-activation", "integrated-gradients", "weight-x-activation"]
 
@@ -74,7 +74,7 @@ class Contributions:
         return UnitTable.of(model, targets, {"contribution": (self.units.tolist(), about)})
 
 
-def contributions(
+def contributions_to(
     model: Model,
     photo: str | Path | Tensor,
     target: str | Target | Objective,

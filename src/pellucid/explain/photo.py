@@ -14,7 +14,7 @@ from pellucid.ascent.photos import read_photo
 from pellucid.ascent.source import Portrait, RenderingSource, RenderNow, portraits_of
 from pellucid.errors import TableError, TargetError
 from pellucid.explain.attribution import last_spatial_layer
-from pellucid.explain.contributions import Contributions, contributions
+from pellucid.explain.contributions import Contributions, contributions_to
 from pellucid.explain.explanation import ExampleOf, Explanation, FiringUnit
 from pellucid.images.image import fitted
 from pellucid.models.layers import OUTPUT
@@ -147,7 +147,7 @@ def _contributions(model: Model, photo: Float[Tensor, "c h w"], aim: int, layer:
     """By weight x activation where that is exact, else by gradient x activation; None of a layer without effect."""
     for way in ("weight-x-activation", "gradient-x-activation"):
         try:
-            return contributions(model, photo, f"logit:{aim}", layer, way)
+            return contributions_to(model, photo, f"logit:{aim}", layer, way)
         except TargetError:
             continue
     return None

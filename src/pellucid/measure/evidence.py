@@ -41,7 +41,7 @@ class Evidence:
         return cls(
             own=source.portraits(targets),
             opposites={negative[text]: one for text, one in against.items()},
-            reseeded=tuple(other.portraits(targets) for other in reseeded),
+            reseeded=tuple(found for other in reseeded if (found := other.portraits(targets))),
             untrained=untrained.portraits(targets) if untrained is not None else {},
         )
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
-from pellucid.errors import ImageError
+from pellucid.errors import DatasetError
 from pellucid.models.model import Model
 from pellucid.models.targets import Target
 from pellucid.objectives.objective import Objective
@@ -39,14 +39,14 @@ class Reference:
     def of(
         cls,
         name: str,
-        batches: Iterable[tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b"]]],
+        batches: Iterable[tuple[Tensor, Tensor]],
         classes: Sequence[str] | None = None,
         most: int = 1000,
     ) -> Reference:
-        """The first `most` images of batches as a network sees them, in [0, 1], with their labels (-1: none).
+        """The first `most` images of batches [b, c, h, w] in [0, 1], as a network sees them; labels [b] (-1: none).
 
         Raises:
-            ImageError: there are fewer than 20.
+            DatasetError: there are fewer than 20.
         """
         pixels: list[Tensor] = []
         labels: list[Tensor] = []
@@ -57,8 +57,10 @@ class Reference:
             count += len(images)
             if count >= most:
                 break
-        if count < _FEWEST:
-            raise ImageError(f"pictures are measured against {_FEWEST} natural images or more, not {count}")
+        if min(count, most) < _FEWEST:
+            raise DatasetError(
+                f"pictures are measured against {_FEWEST} natural images or more, not {min(count, most)}"
+            )
         return cls(
             name, torch.cat(pixels)[:most], torch.cat(labels)[:most], None if classes is None else tuple(classes)
         )

@@ -20,8 +20,8 @@ from pellucid.measure.interpretability import DREAMSIM_SCALE, differences, fitte
 from pellucid.measure.likeness import DreamSim, Likeness, best_likeness
 from pellucid.measure.manipulation import suspicion
 from pellucid.measure.paths import path_similarity, similarity_of_paths
-from pellucid.measure.reach import HELD_OUT, clean_scores, reach, robustness
 from pellucid.measure.reference import Reference, natural_scores
+from pellucid.measure.strength import HELD_OUT, clean_scores, reach, robustness
 from pellucid.models.layers import OUTPUT
 from pellucid.models.model import Model
 from pellucid.models.targets import Target

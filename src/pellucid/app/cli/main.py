@@ -18,6 +18,7 @@ from pellucid import __version__
 from pellucid.app.cli import (
     accentuate,
     atlas,
+    attribute,
     audit,
     bench,
     demo,
@@ -27,8 +28,10 @@ from pellucid.app.cli import (
     interpolate,
     invert,
     layers,
+    measure,
     models,
     render,
+    similar,
     survey,
     view,
 )
@@ -69,12 +72,15 @@ app.command("layers")(layers.layers)
 app.command("render", epilog=render.EPILOG, no_args_is_help=False)(render.command)
 app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
+app.command("attribute")(attribute.command)
 app.command("dream", no_args_is_help=False)(dream.command)
 app.command("audit")(audit.command)
 app.command("explain")(explain.command)
 app.command("invert")(invert.invert)
 app.command("survey")(survey.command)
 app.add_typer(atlas.atlas, name="atlas")
+app.command("measure", no_args_is_help=False)(measure.command)
+app.command("similar", no_args_is_help=False)(similar.command)
 app.command("view")(view.view)
 app.command("export")(export.export)
 app.command("demo")(demo.demo)

@@ -12,7 +12,7 @@ from pellucid.errors import PellucidError
 from pellucid.survey.pictures import Pictures
 from pellucid.survey.result import Survey
 
-__all__ = ["SURVEY", "example_bytes", "example_caption", "survey_beside"]
+__all__ = ["SURVEY", "example_bytes", "example_caption", "is_example", "survey_beside"]
 
 SURVEY = "survey"
 """The folder of an atlas where a survey of its network is looked for, and the name by which its table goes."""
@@ -41,13 +41,20 @@ def example_bytes(entry: Any, pictures: Pictures | None) -> bytes | None:
     return next((found for value in entry.values() if (found := example_bytes(value, None))), None)
 
 
+def is_example(entry: Any, pictures: Pictures | None) -> bool:
+    """Whether `example_bytes` has a picture of one entry; cuts none."""
+    if pictures is not None and isinstance(entry, dict) and isinstance(entry.get("picture"), int):
+        return entry["picture"] in pictures
+    return example_bytes(entry, None) is not None
+
+
 def example_caption(entry: Any, pictures: Pictures | None) -> str | None:
     """What one entry shows, in words; None where nothing is said."""
     if not isinstance(entry, dict):
         return None
     if pictures is not None and entry.get("picture") in pictures:
         about = pictures.about(entry["picture"])
-        return str(about["class"] or about["name"])
+        return str(about["class"] or about["name"]).partition(",")[0]  # of ImageNet's synonyms, the first
     words = next((entry[name] for name in _WORDS if entry.get(name) is not None), None)
     return None if words is None else str(words)
 

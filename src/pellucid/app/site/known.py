@@ -18,6 +18,14 @@ from pellucid.survey.unit_table import UnitTable
 __all__ = ["Column", "Kind", "Known"]
 
 Kind = Literal["number", "text", "label", "histogram", "edges", "examples", "values", "links", "other"]
+_TITLES = {  # of a survey's columns
+    "highest": "dataset examples",
+    "slightly_positive": "examples, slightly positive",
+    "slightly_negative": "examples, slightly negative",
+    "lowest": "examples, lowest",
+    "fires": "fires on, as a share",
+    "classes": "classes of the examples",
+}
 _LABELS = ("label", "top_class", "top_label", "class_name", "name")
 
 
@@ -96,7 +104,7 @@ def _columns(tables: Mapping[str, UnitTable]) -> Iterator[Column]:
         for column in table.columns:
             twice = column in seen
             seen.add(column)
-            title = column.replace("_", " ")
+            title = _TITLES.get(column, column.replace("_", " "))
             yield Column(
                 name,
                 column,

@@ -45,10 +45,14 @@ class Volume:
         """What some units of a layer are called, or all: by the class that each stands for, or by a table."""
         shown = self.units(layer) if units is None else units
         classes = self.atlas.card.model.classes
-        card = self.atlas.layer(layer)
-        if classes is not None and card.units == len(classes) and math.prod(card.shape) == card.units:
+        if classes is not None and self.is_output(layer):
             return [classes[one.unit] for one in shown]
         return self.known.labels([one.target for one in shown])
+
+    def is_output(self, layer: str) -> bool:
+        """Whether a layer's units stand for the classes of the network, one for one."""
+        classes, card = self.atlas.card.model.classes, self.atlas.layer(layer)
+        return classes is not None and card.units == len(classes) and math.prod(card.shape) == card.units
 
     def find(self, layer: str, unit: int) -> Picture | None:
         """The first picture of a unit, by the name of its layer; None where there is none."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pellucid.app.site.addresses import Addresses
-from pellucid.app.site.examples import example_bytes, example_caption
+from pellucid.app.site.examples import example_caption, is_example
 from pellucid.app.site.finite import finite
 from pellucid.app.site.known import Column
 from pellucid.app.site.shelf import Shelf, Volume
@@ -37,6 +37,7 @@ def unit_contents(shelf: Shelf, number: int, layer: int, unit: int, addresses: A
         "layer": name,
         "unit": unit,
         "label": volume.labels(name, [first])[0],
+        "is_class": volume.is_output(name),
         "pictures": _pictures(volume, number, layer, first.target, addresses),
         "measures": _measures(volume, first.target),
         "texts": [
@@ -138,7 +139,7 @@ def _examples(
                 "caption": example_caption(entry, volume.known.pictures),
             }
             for place, entry in enumerate(entries)
-            if example_bytes(entry, volume.known.pictures)
+            if is_example(entry, volume.known.pictures)
         ]
         if items:
             groups.append({"title": column.title.capitalize(), "about": column.about, "items": items})
@@ -174,7 +175,7 @@ def _numbers_beside(volume: Volume, column: Column, target: str, count: int) -> 
 def _words(value: Any) -> str | None:
     """A text, or a list of classes with how often each is there."""
     if isinstance(value, list):
-        return ", ".join(f"{one['name']} ({one['count']})" for one in value[:_MOST_CLASSES]) or None
+        return ", ".join(f"{one['name'].partition(',')[0]} ({one['count']})" for one in value[:_MOST_CLASSES]) or None
     return value or None
 
 

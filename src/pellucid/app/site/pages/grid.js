@@ -46,9 +46,17 @@
       return tile;
     };
 
+    /* What is in the window first, then what is near it: a browser asks for six at once, in this order. */
     const load = () => {
       timer = 0;
-      for (const tile of tiles.values()) if (!tile.loaded) { tile.loaded = true; tile.load(); }
+      const middle = innerHeight / 2 - box.getBoundingClientRect().top;
+      const away = (index) => Math.abs((Math.floor(index / columns) + 0.5) * row - middle);
+      const waiting = [...tiles].filter(([, tile]) => !tile.loaded).sort(([a], [b]) => away(a) - away(b));
+      for (const [index, tile] of waiting) {
+        for (const image of tile.element.querySelectorAll("img")) image.fetchPriority = away(index) < innerHeight / 2 + row ? "high" : "low";
+        tile.loaded = true;
+        tile.load();
+      }
     };
 
     const update = () => {

@@ -43,7 +43,8 @@
   const measures = (data, layer) => {
     const rows = data.measures.filter((one) => one.value !== null).map((one) => {
       const column = layer.columns.find((other) => other.key === one.key);
-      const values = column ? column.values.filter((value) => typeof value === "number") : [];
+      const all = column ? column.values.filter((value) => typeof value === "number") : [];
+      const values = all.every((value) => value === all[0]) ? [] : all; // equal for all units: nothing to stand among
       const below = values.filter((value) => value < one.value).length;
       const rank = values.length > 1 ? `more than ${Math.round((100 * below) / (values.length - 1))} % of the layer` : "";
       return h("tr", {},
@@ -62,7 +63,7 @@
 
   const examples = (group) => section(group.title, group.about, h("ul", { class: "examples" }, group.items.map((one) => h("li", {},
     h("figure", {}, P.image(P.data.picture(one.src), one.caption || "a picture of the data set"),
-      h("figcaption", {}, P.number(one.value), one.caption && h("span", {}, one.caption)))))));
+      h("figcaption", {}, P.number(one.value), one.caption && h("span", { title: one.caption }, one.caption)))))));
 
   const related = (group, data) => section(group.title, group.about,
     P.strip(group.items.map((one) => ({ ...one, note: P.number(one.value), named: true })), `${group.title} of ${data.target}`));
@@ -109,7 +110,7 @@
     P.neighbours = [before, after].map((one) => (one === undefined ? null : P.to.unit(name, one)));
     P.fill(view,
       h("div", { class: "head" },
-        h("div", {}, h("h1", {}, data.target), data.label && h("p", { class: "lead" }, data.label)),
+        h("div", {}, h("h1", {}, data.target), data.label && h("p", { class: "lead" }, data.is_class ? data.label : `Most often strong on: ${data.label}`)),
         h("nav", { class: "pager", "aria-label": "Units" },
           before !== undefined && h("a", { rel: "prev", href: P.href(P.to.unit(name, before)) }, `← ${before}`),
           after !== undefined && h("a", { rel: "next", href: P.href(P.to.unit(name, after)) }, `${after} →`))),
