@@ -21,6 +21,7 @@ from pellucid.app.cli import (
     attribute,
     audit,
     bench,
+    compare,
     demo,
     dream,
     explain,
@@ -76,6 +77,7 @@ app.command("attribute")(attribute.command)
 app.command("dream", no_args_is_help=False)(dream.command)
 app.command("audit")(audit.command)
 app.command("explain")(explain.command)
+app.command("compare")(compare.command)
 app.command("invert")(invert.invert)
 app.command("survey")(survey.command)
 app.add_typer(atlas.atlas, name="atlas")
