@@ -49,7 +49,7 @@ def examples(found: Sequence[ExampleOf], target: str) -> str:
     if not found:
         return ""
     shown = "".join(
-        f'<figure><span class="example"><img src="{data_uri(one.webp)}" loading="lazy" '
+        f'<figure><span class="example"><img src="{data_uri(one.webp)}" '
         f'alt="{text(f"A dataset picture that excites {target}: {one.name}")}"><i style="{_frame(one)}"></i></span>'
         f'<figcaption title="{text(one.name)}">{text(one.name)}</figcaption></figure>'
         for one in found
