@@ -31,10 +31,10 @@ _SEEN = {
         "for certain."
     ),
     "aims": (
-        "A neuron's picture is one motif in the middle that fades to grey, a channel's is the same motif all over; "
-        "logits and probabilities show gowns, skirts and an ice lolly, and of the goldfish an orange head. Wrong: the "
-        "layer's four pictures are all but grey under a fine grid and raise the layer less than the channels' pictures "
-        "do, and a fine checkerboard lies over the logits' pictures."
+        "A neuron's picture is one motif in the middle that fades to grey, a channel's is the same motif all "
+        "over; the whole layer's are crowds of black-eyed rings in bright colours; logits and probabilities show "
+        "gowns, skirts and an ice lolly, and of the goldfish an orange head. Wrong: the layer's four pictures "
+        "differ in size of their rings only, and a fine checkerboard lies over all but the probabilities'."
     ),
 }
 

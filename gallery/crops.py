@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 import pellucid as pl
 from gallery.hall import PHOTOS, Hall
 from pellucid.objectives.response import Response
 
-__all__ = ["Crops", "crops_of", "farthest", "responses"]
+__all__ = ["Crops", "crops_of", "responses"]
 
 # Photos enlarged to so many times the network's side, and the step from one piece to the next in sides.
 _SCALES = ((4, 3 / 8), (2, 1 / 4), (1, 1))
@@ -52,13 +52,3 @@ def responses(
     response = Response(layer, pre=pre)
     parts = (model.tap(low + (high - low) * part, [response.tap]) for part in pictures.split(32))
     return torch.cat([response(part) for part in parts])
-
-
-def farthest(likeness: Float[Tensor, "n n"], count: int) -> Int64[Tensor, " k"]:
-    """The first of n things, and then again and again the one that is least like the most similar of those chosen."""
-    chosen = [0]
-    while len(chosen) < count:
-        nearest = likeness[:, chosen].amax(1)
-        nearest[chosen] = torch.inf
-        chosen.append(int(nearest.argmin()))
-    return torch.tensor(chosen)

@@ -10,14 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
 import pellucid as pl
-from gallery.crops import Crops, crops_of, farthest, responses
+from gallery.crops import Crops, crops_of, responses
 from gallery.exhibit import Cell, Claim, Exhibit, Picture, Table
 from gallery.hall import SURE, Hall
 from gallery.likeness import gram_cosines, of_groups, pixel_cosines
@@ -25,8 +23,6 @@ from gallery.measures import means
 from gallery.plots import sheet
 from gallery.priors import can_be_made, decoder_samples
 from pellucid.images.sheets import contact_sheet
-from pellucid.objectives.objective import Objective
-from pellucid.objectives.units import channel, direction
 
 __all__ = ["ITEMS"]
 
@@ -45,10 +41,11 @@ _SEEN = {
         "that neighbouring pieces repeat in a column, and the negative ends are full of white specks."
     ),
     "diversity": (
-        "Repeats are one texture: strands in one channel, boxes with rings in the other. The diversity term and the "
-        "centroids give folds, round holes, bricks, fur and spirals that share little with it; starts from photos end "
-        "at the same texture, twice on a black ground. Wrong: nobody can see which of the diverse pictures are facets "
-        "of the channel and which only follow the other term."
+        "Repeats are one texture: strands in one channel, boxes with rings in the other. The diversity term and "
+        "the centroids give folds, round holes, bricks, fur and spirals that share little with it; starts from "
+        "photos end at the same texture, twice on a black ground, and starts from a generator's blurred samples "
+        "at the repeats themselves, less alike than those only in the fourth digit. Wrong: nobody can see which "
+        "of the diverse pictures are facets of the channel and which only follow the other term."
     ),
 }
 
@@ -151,11 +148,6 @@ class Study:
         """Of every picture."""
         return self.hall.steps(_STEPS)
 
-    def top(self, unit: int, pictures: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "m 3 h w"]:
-        """Those pictures in [0, 1] that excite a channel most, the strongest first."""
-        order = responses(self.model, pictures, self.layer)[:, unit].argsort(descending=True)
-        return pictures[order[:_TOP]]
-
 
 Way = Callable[[Study], Float[Tensor, "b c h w"]]
 """Makes the members of every channel of a study, one channel after the other."""
@@ -169,28 +161,20 @@ def repeats(study: Study, weight: float = 0.0) -> Float[Tensor, "b c h w"]:
 
 def started(study: Study, candidates: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "b c h w"]:
     """Started from those of the candidates that excite the channel and are least alike by their Gram matrices."""
-    starts = []
-    for unit in study.units:
-        top = study.top(unit, candidates)
-        starts.append(top[farthest(gram_cosines(study.model, top, study.layer), _MEMBERS)])
     targets = [f"{study.layer}:{unit}" for unit in study.units]
+    starts = [pl.diverse_starts(study.model, target, candidates, _MEMBERS, top=_TOP) for target in targets]
     made = pl.render(study.model, targets, recipe=SURE, steps=study.steps, members=_MEMBERS, start=torch.cat(starts))
     return made.images
 
 
 def to_centroids(study: Study) -> Float[Tensor, "b c h w"]:
-    """Towards the channel and, as far again, towards the centroid of a cluster of what excites it.
-
-    The clusters are those of the layer's mean activations, by k-means; a centroid counts by its difference from the
-    mean of all, of length one.
-    """
-    objectives: list[Objective] = []
-    for unit in study.units:
-        means_of = responses(study.model, study.top(unit, study.crops.pictures), study.layer).numpy().astype(np.float64)
-        centroids, _ = kmeans2(means_of, _MEMBERS, minit="++", seed=0)
-        apart = torch.from_numpy(centroids - means_of.mean(0)).float()
-        own = channel(study.layer, unit)
-        objectives += [own + direction(study.layer, one / one.norm().clamp(min=1e-9)) for one in apart]
+    """Towards the channel and, as far again, towards the centroid of a cluster of what excites it."""
+    targets = [f"{study.layer}:{unit}" for unit in study.units]
+    objectives = [
+        objective
+        for target in targets
+        for objective in pl.towards_facets(study.model, target, study.crops.pictures, _MEMBERS, top=_TOP)
+    ]
     return pl.render(study.model, objectives, recipe=SURE, steps=study.steps).images
 
 

@@ -1,4 +1,4 @@
-"""Tiny ImageNet as arrays: decoded once, kept in a cache folder, cut into augmented batches."""
+"""Image sets as arrays: decoded once, kept in a cache folder, cut into augmented batches."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from PIL import Image
 from torch import Tensor
 
 
-def load_split(data_dir: Path, cache_dir: Path, split: str) -> tuple[Tensor, Tensor]:
-    """All pictures of `split` ("train" or "val") as uint8 `[n, h, w, 3]`, and their labels as int64 `[n]`."""
+def load_split(
+    data_dir: Path, cache_dir: Path, split: str, *, name: str = "tiny-imagenet-200"
+) -> tuple[Tensor, Tensor]:
+    """All pictures of `split` ("train", "val" or "test") as uint8 `[n, h, w, 3]`, and their labels as int64 `[n]`.
+
+    Each set of pictures, by its `name`, wants a cache folder of its own.
+    """
     pixels_path, labels_path = cache_dir / f"{split}-pixels.npy", cache_dir / f"{split}-labels.npy"
     if not labels_path.exists():
         cache_dir.mkdir(parents=True, exist_ok=True)
-        files = sorted(data_dir.glob(f"tiny-imagenet-200-{split}*.parquet"))
+        files = sorted(data_dir.glob(f"{name}-{split}*.parquet"))
         if not files:
-            raise FileNotFoundError(f"no tiny-imagenet-200-{split}*.parquet in {data_dir}")
+            raise FileNotFoundError(f"no {name}-{split}*.parquet in {data_dir}")
         table = [row for file in files for row in pq.read_table(file).to_pylist()]
         pixels = np.stack([_decode(row["image"]) for row in table])
         np.save(pixels_path, pixels)

@@ -21,13 +21,13 @@ from typing import Any
 
 import torch
 from judge import Judge
-from networks import NETWORKS, save_weights
 from process import Worker, WorkerError
 from report import write_report
 from sheet import write_sheets
 from venvs import PEERS, python_of
 
 from measure import OURS, Pictures, Plan, equal_steps, reach
+from networks import NETWORKS, save_weights
 
 _PARTS = ("reach", "equal", "memory")
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from networks import Network
 from protocol import Options, serve
 from torch import Tensor, nn
+
+from networks import Network
 
 # By name: a peer is no dependency of this project but lives in an environment of its own (venvs.py).
 dreamlens = import_module("dreamlens")

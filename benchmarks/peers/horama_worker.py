@@ -20,9 +20,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from networks import IMAGENET, Network
 from protocol import Options, serve
 from torch import Tensor, nn
+
+from networks import IMAGENET, Network
 
 # By name: a peer is no dependency of this project but lives in an environment of its own (venvs.py).
 os.environ["TQDM_DISABLE"] = "1"  # its progress bar cannot be switched off otherwise; nothing else changes

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import networks
 import numpy as np
 import torch
 import torch.nn.functional as F
-from networks import Network
 from torch import Tensor, nn
+
+import networks
+from networks import Network
 
 __all__ = ["Judge", "first_at_least", "nearest", "perturbed"]
 

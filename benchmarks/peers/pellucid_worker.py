@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from networks import Network
 from protocol import Options, serve
 from torch import Tensor, nn
 
 import pellucid as pl
+from networks import Network
 
 
 class Pellucid:

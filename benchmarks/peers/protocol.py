@@ -23,11 +23,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-import networks
 import numpy as np
 import torch
-from networks import Network
 from torch import Tensor, nn
+
+import networks
+from networks import Network
 
 __all__ = ["Options", "Renderer", "serve"]
 

@@ -8,9 +8,10 @@ from importlib import import_module
 from typing import Any
 
 import torch
-from networks import Network
 from protocol import Options, serve
 from torch import Tensor, nn
+
+from networks import Network
 
 # By name: a peer is no dependency of this project but lives in an environment of its own (venvs.py).
 Dreamer = import_module("torch_dreams").Dreamer

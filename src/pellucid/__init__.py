@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pellucid.ascent.dream import dream
     from pellucid.ascent.dream_recipe import DreamRecipe
     from pellucid.ascent.dreams import Dream
+    from pellucid.ascent.facets import diverse_starts, towards_facets
     from pellucid.ascent.interpolate import interpolate
     from pellucid.ascent.plan import Plan
     from pellucid.ascent.progress import Progress
@@ -47,12 +48,14 @@ _HOMES = {
     "Status": "pellucid.ascent.rendering",
     "Target": "pellucid.models.targets",
     "accentuate": "pellucid.ascent.accentuate",
+    "diverse_starts": "pellucid.ascent.facets",
     "dream": "pellucid.ascent.dream",
     "interpolate": "pellucid.ascent.interpolate",
     "load": "pellucid.models.zoo",
     "plan": "pellucid.ascent.render",
     "render": "pellucid.ascent.render",
     "stream": "pellucid.ascent.render",
+    "towards_facets": "pellucid.ascent.facets",
     "video_steps": "pellucid.ascent.snapshots",
 }
 
@@ -71,6 +74,7 @@ __all__ = [
     "__version__",
     "accentuate",
     "atlas",
+    "diverse_starts",
     "dream",
     "explain",
     "interpolate",
@@ -81,6 +85,7 @@ __all__ = [
     "render",
     "stream",
     "survey",
+    "towards_facets",
     "video_steps",
 ]
 

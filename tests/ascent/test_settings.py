@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import pellucid as pl
+from pellucid.ascent.schedule import rate_at
 from pellucid.errors import ImageError, RecipeError
 from pellucid.images.generator import Generator
 from pellucid.objectives.penalties import l1
@@ -113,6 +114,20 @@ def test_a_schedule_falls_to_the_final_rate(model: pl.Model) -> None:
     torch.testing.assert_close(same.images, constant.images)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [("constant", [0.2, 0.2, 0.2]), ("linear", [0.2, 0.175, 0.1]), ("cosine", [0.2, 0.1853553, 0.1])],
+)
+def test_a_schedule_is_its_curve_and_the_steps_follow_it(model: pl.Model, schedule: str, rates: list[float]) -> None:
+    recipe = pl.Recipe(schedule=schedule, learning_rate=0.2, final_rate=0.1)
+    found = [rate_at(recipe, done) for done in (0.0, 0.25, 1.0)]
+    assert found == pytest.approx(rates if schedule != "constant" else [0.2] * 3)
+    settings = {**QUICK, "steps": 10, "image": "pixels", "squash": "unbounded", "learning_rate": 0.01}
+    run = pl.render(model, "3:2", schedule=schedule, final_rate=0.0, snapshots=(0, 1, 9, 10), **settings)
+    first, last = ((run.snapshots[n + 1] - run.snapshots[n]).abs().mean() for n in (0, 9))
+    assert (last < 0.3 * first) == (schedule != "constant")
+
+
 def test_a_level_stops_the_image_that_reaches_it(model: pl.Model) -> None:
     run = pl.render(model, ["3:2", "3:5"], level=0.2, **{**QUICK, "steps": 200})
     assert all(status.state == "converged" for status in run.status)
@@ -129,6 +144,18 @@ def test_every_kind_of_image_rises_at_its_own_rate(model: pl.Model, image: str, 
     assert run.scores > run.history[0]
     with_its_rate = pl.render(model, "3:2", image=image, learning_rate=rate, **settings)
     assert torch.equal(with_its_rate.images, run.images)
+
+
+def test_members_of_a_generator_start_from_a_sample_each() -> None:
+    model = pl.Model(nn.Sequential(nn.Conv2d(3, 4, 5, 2), nn.ReLU()), size=64)
+    settings = {"steps": 2, "image": "generator", "transforms": "none", "precision": "float32", "snapshots": (0,)}
+    made = pl.render(model, "0:1", members=3, **settings)
+    starts = made.snapshots[0].flatten(1)
+    assert torch.pdist(starts).min() > 1, "other samples"
+    assert made.parameters.shape == (3, 128)
+    assert made.resolved.learning_rate == 0.05
+    with pytest.raises(ImageError, match="size: the generator makes 64 x 64 px, not 24 x 24"):
+        pl.render(model, "0:1", size=24, **settings)
 
 
 class Painter(nn.Module):

@@ -9,7 +9,6 @@ import torch
 
 import pellucid as pl
 from gallery import facets, priors
-from gallery.crops import farthest
 from gallery.grid import without_strides
 from gallery.hall import Hall
 from gallery.likeness import of_groups
@@ -47,12 +46,6 @@ def test_contrast_keeps_to_its_band() -> None:
     wave = 0.5 + 0.1 * torch.sin(2 * torch.pi * column * 20 / 64).expand(1, 1, 64, 64)
     assert contrast(wave).item() == pytest.approx(0.1 / 2**0.5, rel=1e-3)
     assert contrast(wave, 1 / 16, 1 / 4).item() == pytest.approx(0, abs=1e-6)
-
-
-def test_those_chosen_for_a_start_are_unlike_each_other() -> None:
-    clusters = torch.tensor([0, 0, 1, 0, 2, 1, 2, 3])
-    likeness = (clusters[:, None] == clusters).float()
-    assert sorted(clusters[farthest(likeness, 4)].tolist()) == [0, 1, 2, 3]
 
 
 def test_likeness_is_that_of_pairs_within_a_group() -> None:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from skimage import data
 from torch import Tensor, nn
 
 from pellucid.draws import Draws
 from pellucid.errors import ImageError, WeightsError
+from pellucid.images.build import build_image
 from pellucid.images.decoder import Decoder, load_decoder
 from pellucid.images.generator import Generator
+from pellucid.images.image import fitted
 from pellucid.images.sidecars import write_sidecar
 
 
@@ -143,6 +146,53 @@ def test_a_generator_that_does_not_fit_is_refused_by_the_field(options: dict[str
 def test_a_generator_has_one_size() -> None:
     with pytest.raises(ImageError, match="makes pictures of 2 x 3 px and of no other size"):
         bounded().resized((4, 6))
+    image = bounded()
+    image.reset_rows([0, 1], Draws.from_keys("ab"))
+    assert torch.equal(image.resized((2, 3))(), image())
+
+
+def test_a_picture_of_the_generator_comes_back_and_of_another_the_nearest() -> None:
+    image = bounded(3)
+    image.reset_rows([0, 1, 2], Draws.from_keys("abc"))
+    wanted, untouched = bounded()._made(torch.tensor([[0.5, -0.25], [0.1, 0.7]])), image()[1].detach()
+    image.set_rows([2, 0], (wanted + 1) / 2)
+    assert torch.allclose(image.latent[[2, 0]], torch.tensor([[0.5, -0.25], [0.1, 0.7]]), atol=1e-3)
+    assert torch.equal(image()[1], untouched)
+    grey = torch.full((1, 3, 2, 3), 0.5)
+    grey[:, 0] = 0.6  # red alone, which comes with as much blue: between, u and v share the error
+    image.set_rows([1], grey)
+    around = [bounded(1) for _ in range(4)]
+    for other, (du, dv) in zip(around, [(0.05, 0), (-0.05, 0), (0, 0.05), (0, -0.05)], strict=True):
+        other.set_latents([0], image.latent[1:2] + torch.tensor([[du, dv]]))
+    errors = [
+        float((one - grey[0]).square().sum())
+        for one in (image().detach()[1], *(other().detach()[0] for other in around))
+    ]
+    assert min(errors) == errors[0], "no step to the side is nearer"
+
+
+def test_latents_may_be_given() -> None:
+    image = bounded(2)
+    image.set_latents([1], torch.tensor([[0.5, -0.25]]))
+    assert image.latent.tolist() == [[0.0, 0.0], [0.5, -0.25]]
+    for wrong, message in (
+        (torch.zeros(1, 3), r"latents: 1 rows start from \[1 or 1, 2\], not \[1, 3\]"),
+        (torch.full((1, 2), float("nan")), "latents: they hold NaN"),
+    ):
+        with pytest.raises(ImageError, match=message):
+            image.set_latents([0], wrong)
+
+
+def test_the_decoder_that_comes_along_makes_varied_pictures_and_finds_a_photos_coarse_shape() -> None:
+    image = build_image("generator", 4, (64, 64))
+    image.reset_rows(range(4), Draws.from_keys("abcd"))
+    pictures = image().detach()
+    assert pictures.std(0).mean() > 0.05, "other latents, other pictures"
+    assert pictures.flatten(1).std(1).min() > 0.03, "none is flat"
+    cat = fitted(torch.from_numpy(data.chelsea()).permute(2, 0, 1)[None].float() / 255, (64, 64))
+    before = (pictures[0] - cat[0]).square().mean().sqrt()
+    image.set_rows([0], cat)
+    assert (image()[0] - cat[0]).square().mean().sqrt() < 0.6 * before
 
 
 def test_the_decoder_is_a_generator_and_its_weights_come_back(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from pellucid.errors import TargetError
 from pellucid.models.layers import Layer
 from pellucid.models.model import Model
 from pellucid.models.taps import Activations, Tap
-from pellucid.objectives.distributions import distribution_match, sorted_average
+from pellucid.objectives.distributions import distribution_match, relevance, sorted_average
+from pellucid.objectives.units import channel
 
 GENERATOR = torch.Generator().manual_seed(0)
 Z = torch.randn(2, 3, 2, 4, dtype=torch.float64, generator=GENERATOR)
@@ -89,3 +90,17 @@ def test_bad_weights_and_other_layers_are_errors() -> None:
             distribution_match("l", average, weights)
     with pytest.raises(TargetError, match="the references of l have 2 channels, not 3"):
         distribution_match("l", average[:2])(activations(Z))
+
+
+def test_relevance_is_gradient_times_activation_of_each_channel() -> None:
+    """Two layers: three colours, then 2 red - 4 green, so that red and green matter by as much and blue not at all."""
+    net = nn.Sequential(nn.Conv2d(3, 3, 1, bias=False), nn.Conv2d(3, 1, 1, bias=False))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.eye(3)[:, :, None, None])
+        net[1].weight.copy_(torch.tensor([2.0, -4.0, 0.0])[None, :, None, None])
+    model = Model(net, size=4)
+    pictures = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    shares = (pictures * torch.tensor([2.0, 4.0, 0.0])[:, None, None]).sum((0, 2, 3))
+    torch.testing.assert_close(relevance(model, channel("1", 0), pictures, "0"), shares / shares.mean())
+    with pytest.raises(TargetError, match="nothing in 1 matters"):
+        relevance(model, channel("0", 0), pictures, "1")

@@ -7,6 +7,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
+
 from pellucid.ascent.recipe import Recipe
 from pellucid.models.targets import Target
 
@@ -47,6 +49,14 @@ def test_every_option_and_setting_exists() -> None:
     assert named <= options
     settings = set(re.findall(r"[`, ]([a-z_]+)=", PAGE.split("## The loop")[1]))
     assert settings - {"make_image"} <= {field.name for field in fields(Recipe)}
+
+
+def test_every_row_has_something_plain_to_take_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(TREE / "tools"))
+    plain_rows = importlib.import_module("plain_rows")
+    rows = plain_rows.rows_of(PAGE)
+    assert len(rows) > 70
+    assert set(rows) == set(plain_rows.ROWS)
 
 
 def test_every_target_on_the_page_reads() -> None:

@@ -73,7 +73,12 @@ def imports(folder: Path) -> set[str]:
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 names.add((node.module or "").split(".")[0])
-    return names - {file.stem for file in files} - set(sys.stdlib_module_names) - {"gallery", "pellucid"}
+    return (
+        names
+        - {file.stem for file in files}
+        - set(sys.stdlib_module_names)
+        - {"benchmarks", "gallery", "pellucid", "training"}
+    )
 
 
 def declared(*extras: str) -> set[str]:

@@ -67,6 +67,9 @@ def test_conditioning_transforms_leave_the_picture_and_change_its_gradient() -> 
     assert torch.allclose(gradient("gradnorm"), normalized(weights))
     assert torch.allclose(gradient("gradblur:1"), smoothed(weights, 1))
     assert torch.allclose(gradient("gradnorm gradblur:1"), normalized(smoothed(weights, 1)))
+    lengths = torch.linalg.vector_norm(gradient("gradnorm").flatten(1), dim=1)
+    assert torch.allclose(lengths, torch.ones(3, dtype=torch.float64))
+    assert gradient("gradblur:1").std() < 0.5 * weights.std(), "noise is blurred to a quarter of its spread"
     assert NormalizeGradient()(images, DRAWS).shape == SmoothGradient(2)(images, DRAWS).shape
 
 

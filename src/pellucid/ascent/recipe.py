@@ -24,7 +24,7 @@ else:
 __all__ = ["CHOICES", "Recipe", "kind_of"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "image": ("fourier", "pixels", "pyramid", "maco", "cppn", "geometry"),
+    "image": ("fourier", "pixels", "pyramid", "maco", "cppn", "geometry", "generator"),
     "squash": ("sigmoid", "clip", "unbounded"),
     "color": ("tiny-imagenet", "lucid", "none"),
     "optimizer": ("adam", "nadam", "adamw", "sgd", "plain"),
@@ -54,7 +54,15 @@ _LEAST = dict.fromkeys(("steps", "members", "best_of"), 1) | dict.fromkeys(
 )
 
 # The step size of Adam that suits what is optimised: `docs/design/default-recipe.md` and `docs/design/images`.
-_RATES = {"fourier": 0.1, "pixels": 0.1, "pyramid": 0.05, "maco": 0.2, "cppn": 0.005, "geometry": 0.1}
+_RATES = {
+    "fourier": 0.1,
+    "pixels": 0.1,
+    "pyramid": 0.05,
+    "maco": 0.2,
+    "cppn": 0.005,
+    "geometry": 0.1,
+    "generator": 0.05,
+}
 _OTHER_RATE = 0.1
 
 
@@ -75,14 +83,18 @@ class Recipe:
     schedule: str = _setting("constant", "learning rate over the steps: constant, linear or cosine")
     final_rate: float = _setting(0.0, "the learning rate that linear and cosine fall to")
     optimizer: str = _setting("adam", "adam, nadam, adamw, sgd (momentum 0.9) or plain; state is kept per image")
-    image: str = _setting("fourier", "what is optimised: fourier, pixels, pyramid, maco, cppn or geometry")
+    image: str = _setting("fourier", "what is optimised: fourier, pixels, pyramid, maco, cppn, geometry or generator")
     size: tuple[int, int] | None = _setting(None, "height and width in px; the network's own when not given")
     squash: str = _setting("sigmoid", "how values stay in range: sigmoid, clip, or unbounded")
     color: str = _setting("tiny-imagenet", "decorrelated colour: tiny-imagenet (computed here), lucid, or none")
     alpha: bool = _setting(False, "optimise opacity too; the picture is seen over random backgrounds")
     decay: float = _setting(1.0, "how fast high frequencies lose weight in the fourier image (0: not)")
     sd: float = _setting(0.01, "standard deviation of the start, before squashing")
-    start: str | None = _setting(None, "a picture to start from, instead of noise")
+    start: str | None = _setting(
+        None,
+        "a picture to start from, or a folder for members"
+        " that differ: each target's start from those of its pictures that excite it and are least alike",
+    )
     transforms: str = _setting("lucid", "robustness: lucid, slides, maco, none, or steps such as 'jitter:8 rotate:5'")
     seed: int = _setting(0, "another number gives another picture of the same thing")
     penalties: str = _setting(

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid.ascent.asked import TargetLike, ask
+from pellucid.ascent.asked import Asked, TargetLike, ask
+from pellucid.ascent.facets import starts_from_folder
 from pellucid.ascent.growing import Grower, at_size, best_of, joined, octave_recipes, refuse_too_large
 from pellucid.ascent.image_for import image_for
 from pellucid.ascent.jobs import Finished, ImageMaker, Job
@@ -137,8 +138,8 @@ class _Run:
         # One after another: the octaves, or the recipe as it is.
         self.recipes = octave_recipes(self.recipe)
         size = self.recipes[-1].size or model.size
-        start = self._start_picture(given.get("start"))
         probes, groups = given.get("probes"), given.get("groups")
+        start = self._start_picture(given.get("start"), lambda: ask(targets, model, self.recipe, size, probes=probes))
         from_there = given.get("parameters")
         asked = ask(targets, model, self.recipe, size, start=start, parameters=from_there, probes=probes, groups=groups)
         self.labels, self.jobs, self.taps = asked.labels, asked.jobs, asked.taps
@@ -248,9 +249,13 @@ class _Run:
             ),
         )
 
-    def _start_picture(self, start: Tensor | None) -> Tensor | None:
+    def _start_picture(self, start: Tensor | None, asked: Callable[[], Asked]) -> Tensor | None:
         if start is not None and self.recipe.start is not None:
             raise RecipeError("start is given twice: as a picture and as the recipe's file")
+        if self.recipe.start is not None and Path(self.recipe.start).is_dir():
+            objectives = [job.objective for job in asked().jobs[:: self.recipe.best_of]]
+            size = self.recipes[-1].size or self.model.size
+            return starts_from_folder(self.model, Path(self.recipe.start), objectives, self.recipe.members, size)
         if start is None and self.recipe.start is not None:
             start = files.read(Path(self.recipe.start), channels=self.model.channels)
         if start is not None and (start.ndim not in (3, 4) or start.shape[-3] != self.model.channels):

@@ -11,8 +11,10 @@ from pellucid.errors import ImageError, RecipeError, did_you_mean
 from pellucid.images.alpha import Alpha
 from pellucid.images.color import ColorMap, color_map
 from pellucid.images.cppn import Cppn
+from pellucid.images.decoder import load_decoder
 from pellucid.images.field import Field, geometry
 from pellucid.images.fourier import Fourier
+from pellucid.images.generator import Generator
 from pellucid.images.image import Image
 from pellucid.images.maco import Maco
 from pellucid.images.pixels import Pixels
@@ -102,6 +104,20 @@ def _geometry(words: _Words) -> Field:
     return Field(base, parts)
 
 
+def _generator(words: _Words) -> Generator:
+    if words.squash != "sigmoid":
+        raise RecipeError(f"a generator's pictures are in [0, 1] by themselves: leave squash {words.squash!r} out")
+    decoder = load_decoder()
+    return Generator(
+        words.num_images,
+        words.size,
+        decoder,
+        latent_shape=(decoder.num_latents,),
+        channels=words.channels,
+        dtype=words.dtype,
+    )
+
+
 _BUILDERS: dict[str, Callable[[_Words], Image]] = {
     "fourier": _fourier,
     "pixels": _plain(Pixels),
@@ -109,6 +125,7 @@ _BUILDERS: dict[str, Callable[[_Words], Image]] = {
     "maco": _maco,
     "cppn": _plain(Cppn),
     "geometry": _geometry,
+    "generator": _generator,
 }
 
 IMAGE_KINDS = tuple(_BUILDERS)
@@ -132,12 +149,12 @@ def build_image(
     """Make the image that a recipe asks for, on its device; its rows are flat colour until they are filled.
 
     `size` is (height, width) in pixels. `decay` belongs to the images of waves, "fourier" and "geometry"; `sd` to all
-    but "maco", whose phases start anywhere. A colour map belongs to 3 channels: with any other number every channel
-    stands on its own. `alpha` adds a channel of opacity, a Fourier image of its own. Parameters are float32 or float64
-    whatever the network's precision, for half precision would lose the small steps of an optimiser and has no Fourier
-    transform on CPUs.
+    but "maco", whose phases start anywhere, and "generator", whose latents start as it was trained on. A colour map
+    belongs to 3 channels: with any other number every channel stands on its own. `alpha` adds a channel of opacity, a
+    Fourier image of its own. Parameters are float32 or float64 whatever the network's precision, for half precision
+    would lose the small steps of an optimiser and has no Fourier transform on CPUs.
 
-    Images that need more than words are made by their classes: `Generator`, `SharedLowRes`, `Field`.
+    Images that need more than words are made by their classes: a `Generator` of your own, `SharedLowRes`, `Field`.
 
     Raises:
         RecipeError: kind, squash, colour map or dtype is unknown, or the kind has no such combination.

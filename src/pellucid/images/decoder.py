@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 
 import torch
@@ -46,13 +47,19 @@ class Decoder(nn.Module):
         return torch.sigmoid(self.last(values))
 
 
-def load_decoder(path: str | Path) -> Decoder:
-    """The decoder whose weights `training/decoder.py` wrote as safetensors.
+def load_decoder(path: str | Path | None = None) -> Decoder:
+    """The decoder that comes with Pellucid, or one whose weights `training/decoder.py` wrote as safetensors.
+
+    The one that comes along is a variational autoencoder's, trained for minutes (`training/decoder.py`): a learned
+    prior to see the idea by, whose pictures are blurred.
 
     Raises:
         ImageError: there is no such file, or it is no safetensors file.
         WeightsError: it holds other weights than a decoder's.
     """
+    if path is None:
+        with resources.as_file(resources.files("pellucid").joinpath("assets/decoder.safetensors")) as file:
+            return load_decoder(file)
     tensors, _ = read_sidecar(path)
     if "first.weight" not in tensors:
         raise WeightsError(f"{path} does not hold a decoder's weights; training/decoder.py writes them")

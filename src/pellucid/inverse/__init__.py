@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pellucid.inverse.choosing import choose_critical_space
+    from pellucid.inverse.comparing import compare
+    from pellucid.inverse.comparison import Comparison
     from pellucid.inverse.critical_spaces import CriticalSpace, critical_space
     from pellucid.inverse.evaluation import evaluate
     from pellucid.inverse.inversion import Inversion
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 
 # No module of this room is named like a public function: importing it would take the function's place here.
 _HOMES = {
+    "Comparison": "pellucid.inverse.comparison",
     "CriticalSpace": "pellucid.inverse.critical_spaces",
     "Inversion": "pellucid.inverse.inversion",
+    "compare": "pellucid.inverse.comparing",
     "critical_space": "pellucid.inverse.critical_spaces",
     "choose_critical_space": "pellucid.inverse.choosing",
     "evaluate": "pellucid.inverse.evaluation",
@@ -36,9 +40,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "Comparison",
     "CriticalSpace",
     "Inversion",
     "choose_critical_space",
+    "compare",
     "critical_space",
     "evaluate",
     "evidence_of",

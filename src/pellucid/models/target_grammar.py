@@ -13,8 +13,9 @@ __all__ = ["FORMS", "read_terms"]
 
 FORMS = (
     "layer:12, layer:12@4,7 (@c @4,: @2:5,3:9 @cls @patch @mask:FILE.npy @raster:40), layer:3-17, layer:*, layer, "
-    "layer:12~max (~sum ~norm ~pooled ~cosine ~l1 ~l2 ~linf ~level=3.5), -layer:12, neg:layer:12, logit:tabby, "
-    "prob:281, logprob:281, "
+    "layer:12~max (~sum ~norm ~pooled ~cosine ~l1 ~l2 ~linf ~largest ~level=3.5), -layer:12, "
+    "neg:layer:12, "
+    "logit:tabby, prob:281, logprob:281, "
     "dir:layer@FILE.npy, caricature:layer@PHOTO, inversion:layer@PHOTO, match:layer@FOLDER, probe:NAME, "
     "probe:FILE.safetensors#12, "
     "0.7*layer:3 + layer2:5"

@@ -22,7 +22,7 @@ __all__ = ["FILE_KINDS", "SCORES", "Channels", "Kind", "Position", "Target", "Te
 Kind = Literal["unit", "layer", "logit", "prob", "logprob", "dir", "caricature", "inversion", "match", "probe"]
 CLASS_KINDS = ("logit", "prob", "logprob")
 FILE_KINDS = ("dir", "caricature", "inversion", "match")  # of a layer and a file: a direction, a photo or photos
-SCORES = ("sum", "norm", "max", "pooled", "cosine", "l1", "l2", "linf")
+SCORES = ("sum", "norm", "max", "pooled", "cosine", "l1", "l2", "linf", "largest")
 """How a unit is scored over its positions, other than by their mean: `layer:12~max`; also to a level, `~level=3.5`."""
 LEVEL = "level="
 Channels = int | tuple[int, int] | Literal["*"] | None

@@ -13,12 +13,13 @@ from torch.nn import functional as F
 
 from pellucid.errors import TargetError
 from pellucid.models.layers import Layer
+from pellucid.models.model import Model
 from pellucid.models.taps import Activations, Tap
 from pellucid.objectives.frozen import FrozenTensor
 from pellucid.objectives.objective import Leaf, Objective
 from pellucid.objectives.response import places
 
-__all__ = ["distribution_match", "sorted_average"]
+__all__ = ["distribution_match", "relevance", "sorted_average"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,34 @@ def sorted_average(references: Activations, layer: str) -> Float[Tensor, "c n"]:
     The average of several batches of one size is the average of all their images.
     """
     return _sorted(references[layer].detach(), references.layers[layer]).mean(0)
+
+
+def relevance(
+    model: Model, objective: Objective, pictures: Float[Tensor, "b c h w"], layer: str
+) -> Float[Tensor, " k"]:
+    """How much each channel of a layer matters for an objective on pictures in the network's range: weights, mean 1.
+
+    The sum over positions of |gradient x activation|, in the mean over the pictures: `weights` of `distribution_match`.
+    The objective must be read behind the layer.
+
+    Raises:
+        TargetError: the objective does not depend on the layer for these pictures.
+
+    Source: the relevance scores of VITAL; gradient x activation after Olah et al., "The Building Blocks of
+    Interpretability", Distill 2018.
+    """
+    with torch.no_grad():
+        alone = model.tap(pictures, [layer])
+    gates = torch.ones_like(alone[layer], requires_grad=True)  # times z: the gradient by them is gradient x activation
+    seen = model.tap(pictures, objective.taps, edits={layer: lambda z: z * gates})
+    score = objective(seen).sum()
+    shares = torch.zeros_like(gates)
+    if score.requires_grad:
+        (shares,) = torch.autograd.grad(score, [gates])
+    shares = places(shares, alone.layers[layer]).abs().sum((2, 3)).mean(0)
+    if not shares.any():
+        raise TargetError(f"nothing in {layer} matters for the objective on these pictures: choose a layer before it")
+    return shares / shares.mean()
 
 
 def distribution_match(

@@ -98,7 +98,8 @@ def _of_unit(term: Term, model: Model, size: tuple[int, int]) -> Objective:
         single[term.channels] = 1
         return response_direction(term.layer, single)
     if term.score and term.score not in REDUCTIONS:
-        return metric(term.layer, term.channels, cast(Metric, term.score), position=term.position)
+        distance = cast(Metric, "max" if term.score == "largest" else term.score)
+        return metric(term.layer, term.channels, distance, position=term.position)
     return region(term.layer, term.channels, term.position, reduction=cast(Reduction, term.score or "mean"))
 
 

@@ -19,9 +19,12 @@ from pellucid.app.cli import (
     accentuate,
     atlas,
     attribute,
+    audit,
     bench,
+    compare,
     demo,
     dream,
+    explain,
     export,
     interpolate,
     invert,
@@ -72,6 +75,9 @@ app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("attribute")(attribute.command)
 app.command("dream", no_args_is_help=False)(dream.command)
+app.command("audit")(audit.command)
+app.command("explain")(explain.command)
+app.command("compare")(compare.command)
 app.command("invert")(invert.invert)
 app.command("survey")(survey.command)
 app.add_typer(atlas.atlas, name="atlas")

@@ -38,6 +38,7 @@ EPILOG = "\n\n".join(
         "[cyan]neg:mixed4a:12[/cyan]   what the channel is least like (or -mixed4a:12, behind --)",
         "[cyan]logit:goldfish  logit:1  prob:1  logprob:1[/cyan]   a class",
         "[cyan]mixed4a:12~max[/cyan]   a unit by its strongest position; ~sum ~norm ~pooled ~cosine ~l1 ~l2 ~linf"
+        " ~largest"
         " ~level=3.5",
         "[cyan]caricature:mixed4a@PHOTO  inversion:mixed4a@PHOTO[/cyan]   what a layer sees in a photo",
         "[cyan]match:mixed4a@FOLDER[/cyan]   a picture whose activations are distributed as those of real photos",
