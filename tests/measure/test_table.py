@@ -166,6 +166,7 @@ def test_trust_is_the_mean_rank_over_what_there_is() -> None:
         "model_randomisation": [0.9, 0.2, 0.4],
     }
     assert trust(columns) == pytest.approx([0.0, (0.75 + 1 + 1) / 3, (0.75 + 0.5) / 2])
+    assert trust({"path_similarity": [0.2, 1.4, 3.0]}) == pytest.approx([0.0, 0.75, 0.75])
 
 
 def test_natural_scores_by_loops(model: pl.Model, reference: Reference) -> None:

@@ -55,7 +55,7 @@ def measure(
     Reach, robustness, path similarity, likeness to the natural top k and the manipulation check need the pictures
     alone; machine interpretability those of opposites, seed agreement those of other seeds, model randomisation those
     of the re-initialised network (`Evidence`). `trust` is the mean of a unit's ranks by all of these among the units
-    measured: 0 the worst of all by all of them, 1 the best.
+    measured: 0 the worst of all by all of them, 1 the best; of path similarity, what is above 1 counts as 1.
 
     `likeness` is by default the best at hand (`best_likeness`); each column says which it was. `top`: natural images
     that stand for a unit. `path_layers`: where paths are compared, by default the targets' own layers and the last with
@@ -100,6 +100,7 @@ def trust(columns: Mapping[str, Sequence[float | None]]) -> list[float]:
         if name in columns:
             values = torch.tensor([math.nan if value is None else value for value in columns[name]]).double()
             values = -values if name == "model_randomisation" else values
+            values = values.clamp(max=1) if name == "path_similarity" else values  # 1 is as natural as nature
             ranks.append(_ranks(values))
     return torch.stack(ranks).nanmean(0).tolist() if ranks else []
 
