@@ -33,6 +33,7 @@ ASCENT, MODELS = "src/pellucid/ascent", "src/pellucid/models"
 OBJECTIVES, GROUPS = "src/pellucid/objectives", "tests/objectives/test_groups.py"
 MEASURE = "src/pellucid/measure"
 DREAM = "tests/ascent/test_dream.py"
+SURVEY = "tests/survey/test_survey.py"
 STUDIO = "src/pellucid/app/studio"
 LOOP_GROUPS = "tests/ascent/test_groups.py"
 LAWS, TAPS = "tests/ascent/test_laws.py", "tests/models/test_taps.py"
@@ -380,6 +381,76 @@ BREACHES = [
         "torch.where(seen, slope.sign(), 0.0)",
         "torch.where(seen, slope / slope.abs().amax(), 0.0)",
         "tests/explain/test_similarity.py::test_no_picture_beats_the_closed_form",
+    ),
+    Breach(
+        "survey: a pass that goes on behind the wrong picture",
+        "src/pellucid/survey/checkpoint.py",
+        "self.stop = batch.stop",
+        "self.stop = batch.stop + 1",
+        f"{SURVEY}::test_a_pass_that_was_cut_off_ends_the_same",
+    ),
+    Breach(
+        "survey: peaks behind the rectifier, where units that are off are all equal",
+        "src/pellucid/survey/summary.py",
+        "                self._peaks.keep(result, peaks)\n",
+        "                pass\n",
+        f"{SURVEY}::test_the_highest_and_lowest_are_the_known_pictures",
+    ),
+    Breach(
+        "survey: what is known of a tensor that was written over since",
+        "src/pellucid/survey/summary.py",
+        " and tensor._version == version",
+        "",
+        f"{SURVEY}::test_a_layer_and_its_rectifier_share_peaks_and_not_means",
+    ),
+    Breach(
+        "audit: a silenced unit that goes on speaking",
+        "src/pellucid/explain/class_audit.py",
+        "        muted[(slice(None), slice(None), silenced) if z.ndim == 3 else (slice(None), silenced)] = 0\n",
+        "",
+        "tests/explain/test_audit.py::test_ablation_is_that_of_a_forward_with_the_unit_off",
+    ),
+    Breach(
+        "inverse: the answer is the response",
+        "src/pellucid/inverse/solve.py",
+        "    return Solution(plain, second, found,",
+        "    return Solution(response / response.norm(), second, response / response.norm(),",
+        "tests/inverse/test_invert.py::test_a_smooth_networks_objectives_are_found_to_a_hundredth_of_a_degree",
+    ),
+    Breach(
+        "inverse: the cosine term is forgotten in the gradient",
+        "src/pellucid/inverse/linear_algebra.py",
+        "return (cosine_power + 1) * identity - cosine_power * torch.outer(unit, unit)",
+        "return identity",
+        "tests/inverse/test_mathematics.py::test_the_gradient_is_the_jacobian_times_m_times_the_objective",
+    ),
+    Breach(
+        "inverse: small gradients instead of cancelled ones",
+        "src/pellucid/inverse/solve.py",
+        "apart = kept.T @ (gram.diagonal()[:, None] * kept)",
+        "apart = kept.T @ kept",
+        "tests/inverse/test_mathematics.py::test_a_unit_that_hardly_moves_anything_is_not_the_answer",
+    ),
+    Breach(
+        "inverse: dead units stay in",
+        "src/pellucid/inverse/answers.py",
+        "_DEAD = 1e-5",
+        "_DEAD = -1.0",
+        "tests/inverse/test_invert.py::test_dead_units_are_named_and_left_out",
+    ),
+    Breach(
+        "inverse: kernels are merged without regard to how many samples they stand for",
+        "src/pellucid/inverse/subspaces.py",
+        "share = c2 / total",
+        "share = 0.5",
+        "tests/inverse/test_critical_spaces.py::test_merging_goes_the_way_that_the_counts_say",
+    ),
+    Breach(
+        "noise: every step climbs the score at the picture itself",
+        f"{ASCENT}/slots.py",
+        "if not self.recipe.parameter_noise:",
+        "if True:",
+        "tests/ascent/test_parameter_noise.py::test_the_mean_over_noise_is_what_is_climbed",
     ),
 ]
 

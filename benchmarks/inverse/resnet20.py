@@ -1,7 +1,7 @@
 """Experiment 4: objectives of a CIFAR ResNet-20 with real weights, rendered, inverted and held against the goals.
 
     python benchmarks/inverse/resnet20.py render --out build/inverse    # resumable: ten pictures at a time
-    python benchmarks/inverse/resnet20.py report --out build/inverse    # benchmarks/inverse/results/DATE-resnet20.md
+    python benchmarks/inverse/resnet20.py report --out build/inverse    # report.md beside them
 
 The seed of the objectives is drawn when the folder is made, and kept in it. Each case has 40 random sparse objectives
 and 10 single units.
@@ -22,7 +22,10 @@ import torch
 from safetensors.torch import save_file
 
 import pellucid as pl
-from pellucid.inverse.sampling import sparse_objectives
+from pellucid.ascent.rendering import Rendering
+from pellucid.inverse.evaluation import judged, reoptimised_for_all
+from pellucid.inverse.linear_algebra import angle_deg
+from pellucid.inverse.sampling import sparse_objectives, sparseness
 from pellucid.objectives.response_direction import response_direction
 
 TREE = Path(__file__).parents[2]
@@ -102,11 +105,84 @@ def render(out: Path, only: list[str]) -> None:
             sys.stdout.flush()
 
 
+GOALS = {"layer2": (2.5, 5.0), "layer3": (4.0, 6.0), "logits": (1.7, 4.0), "logits-k0": (5.0, float("inf"))}
+
+
+def report(out: Path, reoptimise: int) -> None:
+    """Invert what has been rendered, and write `report.md` beside it: every case, the 20 worst first."""
+    seed = json.loads((out / "about.json").read_text())["seed"]
+    model = network()
+    lines = [f"Seed of the objectives {seed}; angles in degrees, median / maximum.", ""]
+    lines += ["| case | pictures | single Jacobian | answer | plain | response | chance | goal |", "| --- " * 8 + "|"]
+    details: list[str] = []
+    for case in CASES:
+        files = sorted(out.glob(f"{case.name}-[0-9][0-9].safetensors"))
+        if not files:
+            continue
+        row, detail = _case(model, case, files, seed, reoptimise if case.name == "layer2" else 0)
+        lines.append(row)
+        details += detail
+        (out / "report.md").write_text("\n".join([*lines, "", *details]) + "\n")
+        sys.stdout.write(row + "\n")
+        sys.stdout.flush()
+
+
+def _case(model: pl.Model, case: Case, files: list[Path], seed: int, reoptimise: int) -> tuple[str, list[str]]:
+    wanted = targets_of(case, seed)
+    angles: dict[str, list[torch.Tensor]] = {}
+    parts = [Rendering.load(file) for file in files]
+    places = [int(file.stem.rpartition("-")[2]) for file in files]
+    space, found_space = None, ""
+    if case.layer == "output":  # found from the pictures alone: no objective is looked at
+        evidence = [one for part in parts for one in pl.inverse.evidence_of(model, part)]
+        space = pl.inverse.critical_space([one.gram for one in evidence], are_grams=True)
+        ones = torch.full((case.num_units, 1), case.num_units**-0.5, dtype=torch.float64)
+        away = float("nan") if space.excluded.shape[1] != 1 else float(angle_deg(space.excluded[:, 0], ones[:, 0]))
+        widths = [(plateau.dimension, round(plateau.width, 1)) for plateau in space.plateaus[:4]]
+        found_space = (
+            f"critical space of {space.dimension} dimensions, W-perp {min(away, 180 - away):.1f} degrees from "
+        )
+        found_space += f"(1, …, 1); plateaus (dimension, width): {widths}"
+    rows: list[tuple[float, str]] = []
+    for place, part in zip(places, parts, strict=True):
+        targets = wanted[place : place + len(part)]
+        single = pl.inverse.invert(model, part, noise=0.0, critical_space=space)
+        mean = pl.inverse.invert(model, part, critical_space=space)
+        angles.setdefault("single", []).append(angle_deg(single.knowable(single.objectives), single.knowable(targets)))
+        evaluation = judged(targets, part, mean, {}, seed)
+        for name, values in evaluation.angles_deg.items():
+            angles.setdefault(name, []).append(values)
+        for which, angle in enumerate(evaluation.angles_deg["prediction"].tolist()):
+            doubts = ", ".join(doubt.kind for doubt in mean.warnings[which])
+            rows.append(
+                (angle, f"{place + which}: {angle:.2f}, sparseness {float(sparseness(targets[which])):.2f} {doubts}")
+            )
+    all_angles = {name: torch.cat(values) for name, values in angles.items()}
+    shown = {name: f"{float(v.median()):.2f} / {float(v.max()):.2f}" for name, v in all_angles.items()}
+    count = len(all_angles["prediction"])
+    names = ("single", "prediction", "plain", "response", "random")
+    goal = "{:g} / {:g}".format(*GOALS[case.name])
+    row = f"| {case.name}, k = {case.cosine_power} | {count} | {' | '.join(shown[name] for name in names)} | {goal} |"
+    worst = [text for _, text in sorted(rows, reverse=True)[:20]]
+    detail = [f"## {case.name}", "", *([found_space, ""] if found_space else []), "The worst first:", ""]
+    detail += [f"- {text}" for text in worst] + [""]
+    if reoptimise:
+        part = parts[0][:reoptimise]
+        made = pl.inverse.invert(model, part)
+        again = reoptimised_for_all(model, judged(wanted[:reoptimise], part, made, {}, seed), reoptimise, (0.05, 0.002))
+        medians = {f"{name} at {rate:g}": round(float(v.median()), 3) for (name, rate), v in again.ssim.items()}
+        detail += [f"SSIM after 500 steps of re-optimising, {reoptimise} pictures, medians: {medians}", ""]
+    return row, detail
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("render", "report"))
     parser.add_argument("--out", type=Path, default=TREE / "build/inverse")
+    parser.add_argument("--reoptimise", type=int, default=0, help="so many pictures of layer2")
     parser.add_argument("--only", nargs="*", default=[], choices=[case.name for case in CASES])
     arguments = parser.parse_args()
     if arguments.what == "render":
         render(arguments.out, arguments.only)
+    else:
+        report(arguments.out, arguments.reoptimise)

@@ -324,30 +324,30 @@ def test_a_layer_of_5000_scrolls_to_its_end(chromium: Any, tmp_path: Path) -> No
         chromium.goto("about:blank")
 
 
-def test_a_picture_is_begun_seen_growing_and_stopped(window: Any, tmp_path: Path) -> None:
+def test_a_picture_is_begun_seen_growing_and_stopped(chromium: Any, tmp_path: Path) -> None:
     wanted = Wanted(
         layers={"conv1": 32}, name="default", weights_hash=pl.load("default").weights_hash,
         source={"spec": "default"}, px=32, recipe=Recipe(steps=16, size=(32, 32)),
     )  # fmt: skip
     with served(make_viewer(make_atlas(tmp_path / "atlas", wanted))) as address:
-        window.goto(f"{address}/conv1/3")
-        settled(window)
-        window.click("text=Steps, seed, any other target")
-        window.fill("#steps", "2048")
-        window.keyboard.press("Escape")
-        window.keyboard.press("r")
-        window.wait_for_selector(".job .made img", timeout=120_000)
-        shoot(window, f"rendering-{window.kind}")
-        window.click(".job >> text=Stop")
-        window.wait_for_selector(".job[data-state=cancelled]", timeout=60_000)
-        assert "stopped; this is what there was" in window.inner_text(".job")
-        window.fill("#target", "dir:conv1@/etc/passwd")
-        with window.expect_response("**/-/jobs") as answer:
-            window.evaluate(
+        chromium.goto(f"{address}/conv1/3")
+        settled(chromium)
+        chromium.click("text=Steps, seed, any other target")
+        chromium.fill("#steps", "2048")
+        chromium.keyboard.press("Escape")
+        chromium.keyboard.press("r")
+        chromium.wait_for_selector(".job .made img", timeout=120_000)
+        shoot(chromium, "rendering")
+        chromium.click(".job >> text=Stop")
+        chromium.wait_for_selector(".job[data-state=cancelled]", timeout=60_000)
+        assert "stopped; this is what there was" in chromium.inner_text(".job")
+        chromium.fill("#target", "dir:conv1@/etc/passwd")
+        with chromium.expect_response("**/-/jobs") as answer:
+            chromium.evaluate(
                 "P.send('POST', 'jobs', {way: 'target', target: 'conv1:4', unit: 'conv1:3', steps: 4, seed: 2})"
             )
         assert answer.value.status == 200
-        window.reload()  # jobs of this unit are there again
-        wait_until(window, "document.querySelectorAll('.job').length === 2")
-        wait_until(window, "document.querySelectorAll('.job[data-state=done]').length === 1", timeout=60_000)
-        window.goto("about:blank")
+        chromium.reload()  # jobs of this unit are there again
+        wait_until(chromium, "document.querySelectorAll('.job').length === 2")
+        wait_until(chromium, "document.querySelectorAll('.job[data-state=done]').length === 1", timeout=60_000)
+        chromium.goto("about:blank")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
 import pellucid as pl
-from pellucid.ascent.parameterization import parameterization_of
+from pellucid.ascent.parameterization import empty_parameterization, parameterization_of
 from pellucid.inverse.answers import certificate_deg
 from pellucid.inverse.jacobians import linearized
 from pellucid.inverse.linear_algebra import angle_deg, complement, gram, metric, metric_inverse, orthonormal
@@ -37,7 +39,7 @@ def test_the_gradient_is_the_jacobian_times_m_times_the_objective(power: int, ag
     start = pl.render(model, "3:0", steps=1, precision="float64", transforms="none", image="pixels", color="none")
     image = parameterization_of(start)
     response = aggregated("3", aggregation)
-    function = ResponseOf(model, image, response)
+    function = ResponseOf(model, partial(empty_parameterization, start), response)
     flat = (start.parameters + random_matrix(*start.parameters.shape)).requires_grad_()
     t = sparse_objectives(1, 6, seed=4)[0]
     objective = response_direction("3", t, cosine_power=power, aggregation=aggregation)  # type: ignore[arg-type]

@@ -81,6 +81,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
         (folder / "photos" / kind).mkdir(parents=True, exist_ok=True)
         shown = small if kind == "cups" else Image.effect_noise((80, 80), 60)
         shown.rotate(5 * number).save(folder / "photos" / kind / f"{number}.png")
+    for name in ("king penguin", "espresso"):
+        (folder / "classes" / name).mkdir(parents=True, exist_ok=True)
+        small.save(folder / "classes" / name / "0.png")
     return folder, env
 
 

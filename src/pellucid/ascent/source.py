@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
+from pellucid.ascent.progress import Progress
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.render import stream
 from pellucid.ascent.rendering import Status
@@ -42,6 +43,7 @@ class RenderNow:
 
     model: Model
     recipe: Recipe | Mapping[str, Any] | None = None
+    callback: Callable[[Progress], bool | None] | None = None
 
     def portraits(self, targets: Sequence[str]) -> dict[str, Portrait]:
         """The pictures of all these targets.
@@ -49,7 +51,11 @@ class RenderNow:
         Raises:
             TargetError, RecipeError: as `render`.
         """
-        made = stream(self.model, list(dict.fromkeys(targets)), recipe=self.recipe) if targets else ()
+        made = (
+            stream(self.model, list(dict.fromkeys(targets)), recipe=self.recipe, callback=self.callback)
+            if targets
+            else ()
+        )
         return {
             one.targets[0]: Portrait(one.targets[0], one.images[0], float(one.scores[0]), one.status[0]) for one in made
         }

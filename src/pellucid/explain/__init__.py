@@ -3,6 +3,7 @@
     import pellucid as pl
 
     model = pl.load("default")
+    pl.explain.explain(model, "photo.jpg").save("explained")
     pl.explain.attribute(model, "photo.jpg", "logit:tabby").map
 
 Names are loaded when they are first used.
@@ -15,9 +16,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pellucid.explain.attribution import Attribution, attribute
+    from pellucid.explain.audit_result import Audit
+    from pellucid.explain.class_audit import audit
     from pellucid.explain.closed_forms import ClosedForm, closed_form
     from pellucid.explain.contributions import Contributions, between, contributions_to
+    from pellucid.explain.explanation import Explanation
     from pellucid.explain.grids import ActivationGrid, activation_grid
+    from pellucid.explain.photo import explain
     from pellucid.explain.similarity import ResponseMatrix, nearest_units, response_matrix
     from pellucid.explain.traces import Trace, trace
     from pellucid.explain.unit_groups import Groups, groups
@@ -26,16 +31,20 @@ if TYPE_CHECKING:
 _HOMES = {
     "ActivationGrid": "pellucid.explain.grids",
     "Attribution": "pellucid.explain.attribution",
+    "Audit": "pellucid.explain.audit_result",
     "ClosedForm": "pellucid.explain.closed_forms",
     "Contributions": "pellucid.explain.contributions",
+    "Explanation": "pellucid.explain.explanation",
     "Groups": "pellucid.explain.unit_groups",
     "ResponseMatrix": "pellucid.explain.similarity",
     "Trace": "pellucid.explain.traces",
     "activation_grid": "pellucid.explain.grids",
     "attribute": "pellucid.explain.attribution",
+    "audit": "pellucid.explain.class_audit",
     "between": "pellucid.explain.contributions",
     "closed_form": "pellucid.explain.closed_forms",
     "contributions_to": "pellucid.explain.contributions",
+    "explain": "pellucid.explain.photo",
     "groups": "pellucid.explain.unit_groups",
     "nearest_units": "pellucid.explain.similarity",
     "response_matrix": "pellucid.explain.similarity",
@@ -45,16 +54,20 @@ _HOMES = {
 __all__ = [
     "ActivationGrid",
     "Attribution",
+    "Audit",
     "ClosedForm",
     "Contributions",
+    "Explanation",
     "Groups",
     "ResponseMatrix",
     "Trace",
     "activation_grid",
     "attribute",
+    "audit",
     "between",
     "closed_form",
     "contributions_to",
+    "explain",
     "groups",
     "nearest_units",
     "response_matrix",

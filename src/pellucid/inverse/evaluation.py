@@ -31,7 +31,7 @@ from pellucid.inverse.verify import SMALL_RATE, STEPS, reoptimised, similarity
 from pellucid.models.model import Model
 from pellucid.objectives.response_direction import Aggregation, response_direction
 
-__all__ = ["PREDICTORS", "RECIPE", "Evaluation", "evaluate", "judged", "objectives_for"]
+__all__ = ["PREDICTORS", "RECIPE", "Evaluation", "evaluate", "judged", "objectives_for", "reoptimised_for_all"]
 
 PREDICTORS = ("target", "prediction", "plain", "response", "random")
 """What is compared with the target, and re-optimised for."""
@@ -147,7 +147,7 @@ def evaluate(
     found = invert(model, made, critical_space=critical_space, noise=noise, noise_draws=noise_draws)
     seconds = {"render": rendered - began, "invert": time.perf_counter() - rendered}
     evaluation = judged(targets, made, found, seconds, seed)
-    return _reoptimised(model, evaluation, min(reoptimise, len(made)), rates) if reoptimise else evaluation
+    return reoptimised_for_all(model, evaluation, min(reoptimise, len(made)), rates) if reoptimise else evaluation
 
 
 def judged(
@@ -173,7 +173,7 @@ def _predictions(inversion: Inversion, seed: int) -> dict[str, Tensor]:
     }
 
 
-def _reoptimised(model: Model, evaluation: Evaluation, count: int, rates: tuple[float, ...]) -> Evaluation:
+def reoptimised_for_all(model: Model, evaluation: Evaluation, count: int, rates: tuple[float, ...]) -> Evaluation:
     """The same with pictures optimised on for every predictor but the plain one."""
     began = time.perf_counter()
     start, inversion = evaluation.rendering[:count], evaluation.inversion[:count]

@@ -16,6 +16,7 @@ from pellucid.ascent.rendering import Rendering
 from pellucid.ascent.working import Candidate, prepared
 from pellucid.draws import Draws
 from pellucid.errors import InversionError, ModelError
+from pellucid.images.image import Image
 from pellucid.inverse.answers import Answer, Evidence, answered, certified, solution_of
 from pellucid.inverse.critical_spaces import CriticalSpace
 from pellucid.inverse.doubts import free_values
@@ -198,11 +199,14 @@ def _linearizations(
     is_exact = flat.dtype == torch.float64
     candidate = Candidate("float64" if is_exact else "float32", "channels_last", not is_exact)
     worker = prepared(model, candidate, [response.tap], model.device)
-    image = subjects.image_of(len(rows)).to(model.device)
-    function = ResponseOf(worker, image, response, subjects.family.units)
-    num_pixels = image.size[0] * image.size[1]
+
+    def image_of(count: int) -> Image:
+        return subjects.image_of(count).to(model.device)
+
+    function = ResponseOf(worker, image_of, response, subjects.family.units)
+    height, width = subjects.image.size
     return linearized(
-        function, flat.to(model.device), [None if s is None else s.to(model.device) for s in shifted], num_pixels
+        function, flat.to(model.device), [None if s is None else s.to(model.device) for s in shifted], height * width
     )
 
 

@@ -19,10 +19,12 @@ from pellucid.app.cli import (
     accentuate,
     atlas,
     attribute,
+    audit,
     bench,
     compare,
     demo,
     dream,
+    explain,
     export,
     interpolate,
     invert,
@@ -73,6 +75,8 @@ app.command("interpolate")(interpolate.command)
 app.command("accentuate")(accentuate.command)
 app.command("attribute")(attribute.command)
 app.command("dream", no_args_is_help=False)(dream.command)
+app.command("audit")(audit.command)
+app.command("explain")(explain.command)
 app.command("compare")(compare.command)
 app.command("invert")(invert.invert)
 app.command("survey")(survey.command)

@@ -78,14 +78,17 @@ def _card(number: int, row: int, comparison: Comparison, folder: Path) -> str:
     match = comparison.matches[row]
     a, b = (f"{layer}:" for layer in comparison.layers)
     views = [
-        (comparison.drawn, row, f"unit-{match.unit}-a", f"What {a}{match.unit} of A looks for"),
-        (comparison.redrawn, row, f"unit-{match.unit}-b", "The same picture, redrawn by B towards what it reads in it"),
+        (comparison.drawn, "a", "A's", f"What {a}{match.unit} of A looks for"),
+        (comparison.redrawn, "b", "redrawn by B", "The same picture, redrawn by B towards what it reads in it"),
     ]
-    figures = [_figure(rendering, place, f"{number}-{name}", about, folder) for rendering, place, name, about in views]
+    figures = [
+        _figure(rendering, row, f"{number}-unit-{match.unit}-{name}", caption, about, folder)
+        for rendering, name, caption, about in views
+    ]
     if comparison.matched is not None and match.by_pictures is not None:
         place = comparison.matched_units.index(match.by_pictures)
         name, about = f"{number}-matched-{match.by_pictures}", f"What {b}{match.by_pictures} of B looks for"
-        figures.append(_figure(comparison.matched, place, name, about, folder))
+        figures.append(_figure(comparison.matched, place, name, "B's own", about, folder))
     else:
         figures.append('<div class="missing">no unit of B</div>')
     differs = match.agrees is False
@@ -95,13 +98,15 @@ def _card(number: int, row: int, comparison: Comparison, folder: Path) -> str:
     )
 
 
-def _figure(rendering: Rendering, row: int, name: str, about: str, folder: Path) -> str:
+def _figure(rendering: Rendering, row: int, name: str, caption: str, about: str, folder: Path) -> str:
     shown = picture(rendering.pictures[row])
     if max(shown.size) < _PAGE_PX:
         factor = _PAGE_PX / max(shown.size)
         shown = shown.resize((round(shown.width * factor), round(shown.height * factor)), Image.Resampling.LANCZOS)
     pictures.write(folder / "pictures" / f"{name}.png", shown)
-    return f'<img src="pictures/{name}.png" alt="{html.escape(about)}" title="{html.escape(about)}" loading="lazy">'
+    about = html.escape(about)
+    image = f'<img src="pictures/{name}.png" alt="{about}" title="{about}" loading="lazy">'
+    return f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
 def _facts(match: Match, a: str, b: str) -> str:
