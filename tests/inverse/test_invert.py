@@ -146,21 +146,19 @@ def test_a_single_channel_is_an_objective_of_cosine_power_0(model: pl.Model) -> 
 def test_noise_matched_pictures_of_a_relu_network_invert_better_than_others() -> None:
     torch.manual_seed(1)
     net = nn.Sequential(
-        *(nn.Conv2d(3, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 12, 3, padding=1), nn.ReLU()),
-        *(nn.Conv2d(12, 8, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(3, 8, 3, padding=1), Sine(), nn.Conv2d(8, 12, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(12, 6, 3, padding=1), nn.Softplus()),
     )
-    for weight in net.parameters():
-        weight.data *= 2
     relu = pl.Model(net, size=8)
-    wanted = sparse_objectives(6, 8, seed=2)
-    objectives = [response_direction("5", t) for t in wanted]
+    wanted = sparse_objectives(6, 6, seed=2)
+    objectives = [response_direction("5", t, aggregation="mean") for t in wanted]
     plain = {**MADE, "precision": "float32", "refine": 0, "steps": 200}
     sharp = pl.render(relu, objectives, **plain)  # type: ignore[arg-type]
     soft = pl.render(relu, objectives, **plain, parameter_noise=0.02, schedule="cosine")  # type: ignore[arg-type]
     single = angle_deg(pl.inverse.invert(relu, sharp, noise=0.0).objectives, wanted).median()
     matched = pl.inverse.invert(relu, soft)
     assert (matched.noise, matched.noise_draws) == (0.02, 16)
-    assert float(angle_deg(matched.objectives, wanted).median()) < float(single)
+    assert float(angle_deg(matched.objectives, wanted).median()) < min(5.0, float(single) / 2)
 
 
 def test_verification_marks_what_does_not_stay(model: pl.Model, rendering: Rendering) -> None:
