@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -77,6 +79,9 @@ def ray() -> Iterator[object]:
     ray = pytest.importorskip("ray")
     yield ray
     ray.shutdown()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on the processes that Ray leaves to be collected
+        gc.collect()
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own

@@ -65,6 +65,8 @@ def ray_workers(post: Post, count: int = 0, address: str | None = None) -> Seque
     except ImportError:
         raise MissingExtra("Ray", "ray") from None
     if not ray.is_initialized():
+        # Read by a cluster that is started here, for this sweep alone: by default its workers yield to everything else.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # asks for what becomes Ray's default
         try:
             # A dashboard is for a cluster that lasts; one started here ends with the sweep.

@@ -31,6 +31,8 @@ def _head(found: Audit, title: str, name: str) -> str:
         if lost >= _DROP
         else f"No single unit is decisive: without the most important, {_percent(worst.without.accuracy)} are left."
     )
+    if not before.accuracy:
+        verdict = "It recognises none of them, so that nothing can be lost: is it the class that you meant?"
     others = (
         f" Of {before.num_others} photos of other classes it takes {_percent(before.false_positives)} for {text(name)}."
         if before.false_positives is not None
