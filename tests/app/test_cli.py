@@ -133,10 +133,11 @@ GIVEN: list[dict[str, Any]] = [
     },
     {"members": 2, "diversity": 0.5, "alignment": 0.5, "group_layer": "conv", "shared_low_res": True, "steps": 2},
     {"octaves": "16:2 18:2", "refine": 2, "alpha": True},
+    {"parameter_noise": 0.01, "noise_draws": 4, "refine_draws": 2, "refine": 2, "steps": 2},
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("given", GIVEN, ids=["most", "groups", "octaves"])
+@pytest.mark.parametrize("given", GIVEN, ids=["most", "groups", "octaves", "noise"])
 def test_recipe_fields_reach_the_recipe(given: dict[str, Any], pellucid: Run, tmp_path: Path) -> None:
     Image.new("RGB", (16, 16), "teal").save(tmp_path / "start.png")
     options = []
