@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import pellucid as pl
-from pellucid.ascent import bench
+from pellucid.ascent import bench, memory
 from pellucid.ascent.bench import measure
 from pellucid.ascent.plan import known_plans, make_plan
 from pellucid.ascent.recipe import Recipe
@@ -114,7 +114,7 @@ def test_a_layer_of_few_units_shows_them_again_from_other_starts() -> None:
 
 
 def test_what_a_device_does_not_count_is_left_out() -> None:
-    assert bench._peak_bytes(torch.device("mps")) is None
+    assert memory.peak_bytes(torch.device("mps")) is None
 
 
 def test_mistakes_are_named() -> None:

@@ -175,7 +175,7 @@ def test_clipped_images_are_projected_back_into_range_and_can_return(kind: str) 
     assert latents.max() < 1 + 1e-5
     assert image().min() >= 0
     assert image().max() <= 1
-    assert (image()[0] == 1).float().mean() > 0.2
+    assert (image()[0] > 1 - 1e-5).float().mean() > 0.2  # a transform there and back rounds
     assert torch.equal(image.parameter[1], neighbour), "a row in range stays as it is, to the last bit"
     # At the bound the gradient still passes, so that a pixel is not stuck there.
     image().sum().backward()
@@ -257,7 +257,7 @@ def test_what_does_not_fit_is_refused(act: Callable[[LinearImage], None], messag
 
 def test_words_of_a_recipe_are_checked() -> None:
     with pytest.raises(
-        RecipeError, match=r"no image 'furier'; there are fourier, pixels, .*geometry. Did you mean 'fourier'"
+        RecipeError, match=r"no image 'furier'; there are fourier, pixels, .*generator. Did you mean 'fourier'"
     ):
         build_image("furier", 1, (4, 4))
     with pytest.raises(RecipeError, match=r"no squash 'sigmoit'; .* Did you mean 'sigmoid'"):

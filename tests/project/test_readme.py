@@ -98,13 +98,16 @@ def shows_until_interrupted(command: list[str], reader: tuple[Path, dict[str, st
     """Start a viewer, see that it answers, and end it with Ctrl-C."""
     folder, env = reader
     with subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as viewer:
-        assert viewer.stdout is not None
-        address = re.search(r"http://\S+", viewer.stdout.readline())
-        assert address
-        with urllib.request.urlopen(address[0], timeout=60) as answer:
-            assert answer.status == 200
-        viewer.send_signal(signal.SIGINT)
-        assert viewer.wait(60) == 0
+        try:
+            assert viewer.stdout is not None
+            address = re.search(r"http://\S+", viewer.stdout.readline())
+            assert address
+            with urllib.request.urlopen(address[0], timeout=60) as answer:
+                assert answer.status == 200
+            viewer.send_signal(signal.SIGINT)
+            assert viewer.wait(60) == 0
+        finally:
+            viewer.kill()  # a failed test must not wait for it
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.splitlines()[-1])
