@@ -86,15 +86,16 @@ def test_the_marked_class_is_lost_without_what_carries_it(found: Audit, model: p
 
 def test_ablation_is_that_of_a_forward_with_the_unit_off(found: Audit, model: pl.Model) -> None:
     shown, labels = pictures(90, seed=2)
-    for unit in found.units:
-        number = int(unit.target.rpartition(":")[2])
-        inner = model._module
+    inner, numbers = model._module, [int(unit.target.rpartition(":")[2]) for unit in found.units]
+    ablations = [*zip(([number] for number in numbers), (unit.without for unit in found.units), strict=True)]
+    for silenced, without in [*ablations, (numbers, found.together)]:
         with torch.no_grad():
             z = inner[:4](shown)
-            z[:, number] = 0
+            z[:, silenced] = 0
             hit = inner[4:](z).argmax(1) == 1
-        assert unit.without.accuracy == pytest.approx(float(hit[labels == 1].float().mean()))
-        assert unit.without.false_positives == pytest.approx(float(hit[labels != 1].float().mean()))
+        assert without.accuracy == pytest.approx(float(hit[labels == 1].float().mean()))
+        assert without.false_positives == pytest.approx(float(hit[labels != 1].float().mean()))
+    assert found.together.accuracy < found.before.accuracy  # each alone may be missed by nobody here
 
 
 def test_labels_are_matched_by_name_and_not_by_number(model: pl.Model, found: Audit) -> None:
