@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from pellucid.ascent.source import Portrait
 from pellucid.explain.explanation import ExampleOf
-from pellucid.images.sidecars import written_whole
+from pellucid.explain.saved_page import framed, save_page
 from pellucid.survey.reading import Skipped
 from pellucid.survey.unit_table import UnitTable
 
@@ -101,18 +100,8 @@ class Audit:
         Raises:
             ImageError: it cannot be written there.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.table.sorted_by("contribution").save(folder / "units.csv")
-        with written_whole(folder / "audit.json") as file:
-            file.write(json.dumps(self.record(), indent=1).encode())
-        with written_whole(folder / "audit.html") as file:
-            file.write(self.html().encode())
-        return folder / "audit.html"
+        return save_page(folder, "audit", self.html(), self.table.sorted_by("contribution"), self.record())
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the page in a frame of its own."""
-        import html
-
-        page = html.escape(self.html(), quote=True)
-        return f'<iframe srcdoc="{page}" style="width:100%;height:52rem;border:0" title="audit"></iframe>'
+        return framed(self.html(), "audit")

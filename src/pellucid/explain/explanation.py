@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.ascent.source import Portrait
-from pellucid.images.sidecars import written_whole
+from pellucid.explain.saved_page import framed, save_page
 from pellucid.survey.unit_table import UnitTable
 
 __all__ = ["ExampleOf", "Explanation", "FiringUnit"]
@@ -120,18 +119,8 @@ class Explanation:
         Raises:
             ImageError: it cannot be written there.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.table.sorted_by("activation").save(folder / "units.csv")
-        with written_whole(folder / "explanation.json") as file:
-            file.write(json.dumps(self.record(), indent=1).encode())
-        with written_whole(folder / "explanation.html") as file:
-            file.write(self.html().encode())
-        return folder / "explanation.html"
+        return save_page(folder, "explanation", self.html(), self.table.sorted_by("activation"), self.record())
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the page in a frame of its own, so that its style stays there."""
-        import html
-
-        page = html.escape(self.html(), quote=True)
-        return f'<iframe srcdoc="{page}" style="width:100%;height:52rem;border:0" title="explanation"></iframe>'
+        return framed(self.html(), "explanation")
