@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from pellucid.app.site.unit_contents import unit_contents
 from pellucid.atlas.store import Atlas
 from pellucid.errors import AtlasError
 from pellucid.survey.unit_table import About, UnitTable
-from viewing import Wanted, make_atlas, webp
+from viewing import Wanted, make_atlas, put_table, webp
 
 
 def test_a_survey_beside_the_atlas_gives_examples_histograms_and_names(tmp_path: Path) -> None:
@@ -58,6 +60,20 @@ def test_a_survey_beside_the_atlas_gives_examples_histograms_and_names(tmp_path:
         with Image.open(tmp_path / "site" / source) as shown:
             assert max(shown.size) <= 64
     assert written.num_units == 32
+
+
+def test_pages_are_shown_without_torch(tmp_path: Path) -> None:
+    put_table(make_atlas(tmp_path / "atlas"))
+    code = (
+        "import sys; sys.path[:0] = sys.argv[2:]; from pathlib import Path; from viewing import make_viewer; "
+        "from pellucid.app.site.addresses import Routes; from pellucid.app.site.unit_contents import unit_contents; "
+        "viewer = make_viewer(Path(sys.argv[1])); assert unit_contents(viewer.shelf, 0, 0, 7, Routes())['links']; "
+        "assert 'torch' not in sys.modules"
+    )
+    tests = str(Path(__file__).parents[1])
+    command = [sys.executable, "-c", code, str(tmp_path / "atlas"), tests]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_a_table_of_another_network_is_not_shown(tmp_path: Path) -> None:

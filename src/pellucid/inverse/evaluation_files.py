@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from pellucid.images.sidecars import written_whole
+from pellucid.images.whole_files import written_whole
 from pellucid.inverse.evaluation import PREDICTORS, Evaluation
 
 __all__ = ["coefficient_bars", "markdown", "save_evaluation", "scatter", "table_rows"]

@@ -10,7 +10,7 @@ from typing import Any
 from pellucid.atlas.store import Atlas
 from pellucid.errors import PellucidError
 from pellucid.survey.pictures import Pictures
-from pellucid.survey.result import Survey
+from pellucid.survey.unit_table import UnitTable
 
 __all__ = ["SURVEY", "example_bytes", "example_caption", "is_example", "survey_beside"]
 
@@ -19,15 +19,18 @@ SURVEY = "survey"
 _WORDS = ("class_name", "caption", "label", "name", "path", "id")
 
 
-def survey_beside(atlas: Atlas) -> Survey | None:
-    """The survey in an atlas's folder, of the same network; None where there is none that can be read."""
+def survey_beside(atlas: Atlas) -> tuple[UnitTable, Pictures] | None:
+    """The survey in an atlas's folder, of the same network: its table, and the pictures that this speaks of; None
+    where there is none that can be read."""
     if not atlas.place.is_local or not Path(atlas.place.path(SURVEY)).is_dir():
         return None
+    from pellucid.survey.result import Survey  # and with it torch, which a viewer otherwise does without
+
     try:
         found = Survey.load(atlas.place.path(SURVEY))
     except PellucidError:
         return None
-    return found if found.table.model_hash == atlas.card.model.hash else None
+    return (found.table, found.pictures) if found.table.model_hash == atlas.card.model.hash else None
 
 
 def example_bytes(entry: Any, pictures: Pictures | None) -> bytes | None:
