@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pellucid.app.site.opening import opened
 from pellucid.atlas.store import Atlas
 from pellucid.errors import PellucidError
 from pellucid.survey.pictures import Pictures
@@ -40,7 +41,10 @@ def example_bytes(entry: Any, pictures: Pictures | None) -> bytes | None:
     if not isinstance(entry, dict):
         return None
     if pictures is not None and isinstance(entry.get("picture"), int):
-        return _cut(pictures, entry) if entry["picture"] in pictures else None
+        try:
+            return _cut(pictures, entry) if entry["picture"] in pictures else None
+        except (OSError, ValueError):
+            return None
     return next((found for value in entry.values() if (found := example_bytes(value, None))), None)
 
 
@@ -63,10 +67,13 @@ def example_caption(entry: Any, pictures: Pictures | None) -> str | None:
 
 
 def _cut(pictures: Pictures, example: Mapping[str, Any]) -> bytes:
-    box = tuple(example[side] for side in ("left", "top", "right", "bottom"))
-    with pictures[example["picture"]] as whole:
-        if box == (0, 0, *whole.size):
-            return pictures.encoded(example["picture"])
+    data = pictures.encoded(example["picture"])
+    with opened(data) as whole:
+        width, height = whole.size
+        left, top = max(0, example["left"]), max(0, example["top"])
+        box = (left, top, min(width, example["right"]), min(height, example["bottom"]))
+        if box == (0, 0, width, height):
+            return data
         buffer = io.BytesIO()
         whole.convert("RGB").crop(box).save(buffer, "WEBP", quality=90)
     return buffer.getvalue()
