@@ -427,9 +427,23 @@ BREACHES = [
     Breach(
         "inverse: small gradients instead of cancelled ones",
         "src/pellucid/inverse/solve.py",
-        "apart = kept.T @ (gram.diagonal()[:, None] * kept)",
-        "apart = kept.T @ kept",
+        "alone = torch.diag(gram.diagonal())",
+        "alone = torch.eye(len(gram), dtype=torch.float64)",
         "tests/inverse/test_mathematics.py::test_a_unit_that_hardly_moves_anything_is_not_the_answer",
+    ),
+    Breach(
+        "inverse: the mean Jacobian counts as certain",
+        "src/pellucid/inverse/solve.py",
+        "uncertain = alone if spread is None else spread + _LEAST_SPREAD * alone",
+        "uncertain = alone",
+        "tests/inverse/test_mathematics.py::test_what_is_uncertain_counts_less",
+    ),
+    Breach(
+        "inverse: the spread of one pair instead of their mean's",
+        "src/pellucid/inverse/jacobians.py",
+        "(square / len(pairs) - gram(one)) / (len(pairs) - 1)",
+        "square / len(pairs) - gram(one)",
+        "tests/inverse/test_mathematics.py::test_the_spread_is_the_error_that_a_mean_jacobian_is_left_with",
     ),
     Breach(
         "inverse: dead units stay in",
