@@ -199,9 +199,9 @@ def test_the_spread_is_the_error_that_a_mean_jacobian_is_left_with() -> None:
         return (flat @ weights.T).cos()
 
     place = random_matrix(1, 5, seed=2)
-    shifts = [0.3 * random_matrix(400, 5, seed=3 + draw) for draw in range(4)]
+    shifts = [0.3 * random_matrix(3000, 5, seed=3 + draw) for draw in range(4)]
     both = [sign * shift for shift in shifts for sign in (1, -1)]
-    means = linearized(function, place.repeat(400, 1), both, 64)
+    means = linearized(function, place.repeat(3000, 1), both, 64)
     jacobians = torch.stack([one.jacobian for one in means])
     errors = jacobians - jacobians.mean(0)
     true = (errors @ errors.mT).mean(0)
