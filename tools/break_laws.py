@@ -434,8 +434,8 @@ BREACHES = [
     Breach(
         "inverse: the mean Jacobian counts as certain",
         "src/pellucid/inverse/solve.py",
-        "uncertain = alone if spread is None else spread + _LEAST_SPREAD * alone",
-        "uncertain = alone",
+        "return alone if spread is None else spread + _LEAST_SPREAD * alone",
+        "return alone",
         "tests/inverse/test_mathematics.py::test_what_is_uncertain_counts_less",
     ),
     Breach(
@@ -444,6 +444,20 @@ BREACHES = [
         "(square / len(pairs) - gram(one)) / (len(pairs) - 1)",
         "square / len(pairs) - gram(one)",
         "tests/inverse/test_mathematics.py::test_the_spread_is_the_error_that_a_mean_jacobian_is_left_with",
+    ),
+    Breach(
+        "compare: units that a picture does not excite are candidates",
+        "src/pellucid/inverse/reading.py",
+        "return (rise >= EXCITED * most.clamp(min=0)) & (rise > 0) | (rise == most)",
+        "return rise == rise",
+        "tests/inverse/test_reading.py::test_excited_is_what_rises_by_a_quarter_of_the_most",
+    ),
+    Breach(
+        "compare: both networks on the scales of the first",
+        "src/pellucid/inverse/comparing.py",
+        "zip(self.models, self.layers, scales, strict=True)",
+        "zip(self.models, self.layers, (scales[0], scales[0]), strict=True)",
+        "tests/inverse/test_comparing.py::test_pictures_find_the_permutation",
     ),
     Breach(
         "inverse: dead units stay in",

@@ -73,7 +73,7 @@ def test_a_sweep_differs_in_what_its_variants_say_and_stands_in_one_table(model:
     assert "| waves | 2 |" in (folder / "comparison.md").read_text()
     assert (folder / "coefficients.png").stat().st_size > 2000
     assert (folder / "3 units" / "targets.csv").exists()
-    with pytest.raises(RecipeError, match="odd: .*7 single units of a layer that has 6"):
+    with pytest.raises(RecipeError, match=r"odd: .*7 single units of a layer that has 6"):
         evaluate_each(model, "3", {"odd": {"num_single": 7}}, **{**shared, "num_single": 1})
 
 

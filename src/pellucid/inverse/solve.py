@@ -11,7 +11,7 @@ from torch import Tensor
 from pellucid.inverse.linear_algebra import complement, metric, metric_inverse, orthonormal
 from pellucid.inverse.nonnegative import nonnegative_minimum
 
-__all__ = ["Solution", "modulo", "solved"]
+__all__ = ["Solution", "modulo", "solved", "uncertainty"]
 
 
 _LEAST_SPREAD = 1e-3  # of |J_i|^2: a picture's ascent ends near its optimum, not in it, however certain the Jacobian is
@@ -58,10 +58,15 @@ def solved(
     plain, second = (_towards(response, lifted[:, place]) for place in (0, min(1, lifted.shape[1] - 1)))
     found = None
     if nonnegative:
-        alone = torch.diag(gram.diagonal())
-        uncertain = alone if spread is None else spread + _LEAST_SPREAD * alone
-        found = _nonnegative(gram, uncertain, m, excluded, response, [plain, -plain, second, -second])
+        starts = [plain, -plain, second, -second]
+        found = _nonnegative(gram, uncertainty(gram, spread), m, excluded, response, starts)
     return Solution(plain, second, found, values.clamp(min=0).sqrt(), lifted, excluded)
+
+
+def uncertainty(gram: Float[Tensor, "n n"], spread: Float[Tensor, "n n"] | None) -> Float[Tensor, "n n"]:
+    """What J^T v is expected to be off by: the matrix S of v^T S v. Without a `spread`, each row's own length."""
+    alone = torch.diag(gram.diagonal())
+    return alone if spread is None else spread + _LEAST_SPREAD * alone
 
 
 def _nonnegative(
