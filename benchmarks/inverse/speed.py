@@ -69,7 +69,7 @@ def main() -> None:
     for _ in range(arguments.repeats):
         plain += bare(function, flat, arguments.units, chunk) / arguments.repeats
         began = time.process_time()
-        (linear,) = linearized(function, flat, [None], size[0] * size[1])
+        (linear,) = linearized(function, flat, [None], size[0] * size[1], arguments.units)
         ours += (time.process_time() - began) / arguments.repeats
     began = time.process_time()
     gram(linear.jacobian)

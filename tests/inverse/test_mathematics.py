@@ -45,7 +45,7 @@ def test_the_gradient_is_the_jacobian_times_m_times_the_objective(power: int, ag
     objective = response_direction("3", t, cosine_power=power, aggregation=aggregation)  # type: ignore[arg-type]
     score = per_image([objective])(model.tap(image.at(flat), objective.taps))
     (gradient,) = torch.autograd.grad(score.sum(), flat)
-    (linear,) = linearized(function, flat.detach(), [None], 64)
+    (linear,) = linearized(function, flat.detach(), [None], 64, 6)
     r = linear.response
     slope = (r @ t / r.norm()) ** power
     expected = slope * (linear.jacobian.T @ metric(r, power) @ t)
@@ -201,12 +201,12 @@ def test_the_spread_is_the_error_that_a_mean_jacobian_is_left_with() -> None:
     place = random_matrix(1, 5, seed=2)
     shifts = [0.3 * random_matrix(3000, 5, seed=3 + draw) for draw in range(4)]
     both = [sign * shift for shift in shifts for sign in (1, -1)]
-    means = linearized(function, place.repeat(3000, 1), both, 64)
+    means = linearized(function, place.repeat(3000, 1), both, 64, 3)
     jacobians = torch.stack([one.jacobian for one in means])
     errors = jacobians - jacobians.mean(0)
     true = (errors @ errors.mT).mean(0)
     said = torch.stack([one.spread for one in means if one.spread is not None]).mean(0)
     assert said.shape == (3, 3)
     assert float((said - true).norm() / true.norm()) < 0.1
-    assert linearized(function, place, [None], 64)[0].spread is None
-    assert linearized(function, place, [0.1 * place, -0.1 * place], 64)[0].spread is None
+    assert linearized(function, place, [None], 64, 3)[0].spread is None
+    assert linearized(function, place, [0.1 * place, -0.1 * place], 64, 3)[0].spread is None

@@ -205,9 +205,9 @@ def _linearizations(
 
     function = ResponseOf(worker, image_of, response, subjects.family.units)
     height, width = subjects.image.size
-    return linearized(
-        function, flat.to(model.device), [None if s is None else s.to(model.device) for s in shifted], height * width
-    )
+    around = [None if shift is None else shift.to(model.device) for shift in shifted]
+    num_units = subjects.family.units or model.layer(subjects.family.layer, subjects.image.size).units
+    return linearized(function, flat.to(model.device), around, height * width, num_units)
 
 
 def evidence_of(

@@ -44,13 +44,17 @@ class Linearization:
     bytes_on_disk: int = 0
 
 
-def chunk_of(num_pixels: int, num_images: int = 1) -> int:
-    """How many units go back at once, for pictures of `num_pixels`."""
-    return max(1, min(_MOST_COPIES, _CHUNK_PIXELS // (num_pixels * num_images)))
+def chunk_of(num_pixels: int, num_images: int = 1, num_units: int = _MOST_COPIES) -> int:
+    """How many of the units go back at once, for pictures of `num_pixels`."""
+    return max(1, min(_MOST_COPIES, num_units, _CHUNK_PIXELS // (num_pixels * num_images)))
 
 
 def linearized(
-    function: Function, flat: Float[Tensor, "b m"], shifts: Sequence[Float[Tensor, "b m"] | None], num_pixels: int
+    function: Function,
+    flat: Float[Tensor, "b m"],
+    shifts: Sequence[Float[Tensor, "b m"] | None],
+    num_pixels: int,
+    num_units: int,
 ) -> list[Linearization]:
     """The responses and Jacobians of `function`, `[b, m] -> [b, n]`, at parameters, as the mean over shifts of them.
 
@@ -59,7 +63,7 @@ def linearized(
     gone with the last that uses it.
     """
     pairs = [shifts[first : first + 2] for first in range(0, len(shifts), 2)]
-    chunk = chunk_of(num_pixels, len(flat))
+    chunk = chunk_of(num_pixels, len(flat), num_units)
     response, mean, on_disk = _mean_over(function, flat, pairs[0], chunk, None)
     if len(pairs) == 1:
         return [Linearization(*one, None, on_disk) for one in zip(response.cpu(), mean, strict=True)]
