@@ -110,7 +110,8 @@ def _passed(
         if folder is not None and (stops or folder.seconds_since_saved > checkpoint_seconds):
             folder.save(point)
         if stops:
-            return
+            break
+    point.tally.settle()
 
 
 def _first_images(dataset: Dataset, model: Model, size: int) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import torch
 from jaxtyping import Float, Int64
@@ -16,6 +16,7 @@ from pellucid.survey.summary import Summary
 
 __all__ = ["Tally"]
 
+_TOGETHER = 128  # pictures: of every unit, what is counted is fetched from memory once for all of them
 _PARTS = ("highest", "lowest", "sample", "means", "peaks")
 
 
@@ -24,6 +25,7 @@ class Tally:
     """What is known of n units after some pictures; grows with n and k, not with the pictures.
 
     `fired` counts the pictures on which a unit's peak was above zero; `sums` adds up its means; `seen` are all.
+    What was added last counts only when it is settled: call `settle` before any of these is read.
     """
 
     highest: Extremes
@@ -34,6 +36,7 @@ class Tally:
     fired: Int64[Tensor, " n"]
     sums: Float[Tensor, " n"]
     seen: int = 0
+    _waiting: list[tuple[Summary, Tensor]] = field(default_factory=list)
 
     @classmethod
     def none_yet(cls, units: int, k: int, seed: int) -> Tally:
@@ -49,19 +52,37 @@ class Tally:
         )
 
     def add(self, summary: Summary, pictures: Int64[Tensor, " b"]) -> None:
-        """Take in what a batch's pictures did; values that are not finite count as zero."""
-        means, peaks = (torch.nan_to_num(v, 0.0, 0.0, 0.0) for v in (summary.means, summary.peaks))
-        self.highest.add(peaks, pictures, summary.places)
-        self.lowest.add(peaks, pictures, summary.places)
-        self.sample.add(peaks, pictures, summary.places)
-        self.means.add(means)
-        self.peaks.add(peaks)
+        """Take in what a batch's pictures did: at once or, with the batches that follow, when `settle` does."""
+        self._waiting.append((summary, pictures))
+        if sum(len(some) for _, some in self._waiting) >= _TOGETHER:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count what waits; values that are not finite count as zero. It does not matter how often this happens."""
+        if not self._waiting:
+            return
+        summaries, pictures = (list(some) for some in zip(*self._waiting, strict=True))
+        self._waiting = []
+        numbers = torch.cat(pictures)
+        means, peaks = (
+            torch.cat([getattr(one, name) for one in summaries]).nan_to_num_(0.0, 0.0, 0.0)
+            for name in ("means", "peaks")
+        )
+        places = torch.cat([one.places for one in summaries])
+        self.sample.add(peaks, numbers, places)
         self.fired += (peaks > 0).sum(0)
-        self.sums += means.double().sum(0)
-        self.seen += len(pictures)
+        for row in means:  # one after another, so that the sum is the same however they came together
+            self.sums += row
+        by_unit = peaks.T.contiguous()
+        self.highest.add(by_unit, numbers, places)
+        self.lowest.add(by_unit, numbers, places)
+        self.peaks.add(by_unit)
+        self.means.add(means.T.contiguous())
+        self.seen += len(numbers)
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it as named tensors, for a checkpoint."""
+        self.settle()
         found = {"fired": self.fired, "sums": self.sums, "seen": torch.tensor(self.seen)}
         for part in _PARTS:
             own = getattr(self, part)
@@ -72,6 +93,6 @@ class Tally:
         """Put back what `tensors` gave."""
         self.fired, self.sums, self.seen = tensors["fired"], tensors["sums"], int(tensors["seen"])
         for name, value in tensors.items():
-            part, _, field = name.partition(".")
-            if field:
-                setattr(getattr(self, part), field, value)
+            part, _, own = name.partition(".")
+            if own:
+                setattr(getattr(self, part), own, value)

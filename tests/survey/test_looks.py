@@ -1,0 +1,87 @@
+"""What is seen of the maps of one forward: large ones with the rectifier behind them, a few pictures at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import pellucid as pl
+from pellucid.survey.looks import Looks
+from pellucid.survey.summary import summarise
+
+PX = 96
+PICTURES = 3
+CHANNELS = 64  # 7 MB of float32: a map that waits for the rectifier
+
+
+class Behind(nn.Module):
+    """A convolution with something behind it, and a second one that shows what the first handed on."""
+
+    def __init__(self, then: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.first, self.then = nn.Sequential(nn.Conv2d(3, CHANNELS, 3, padding=1)), then
+        self.second = nn.Conv2d(CHANNELS, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        seen: torch.Tensor = self.second(self.then(self.first(x)))
+        return seen
+
+
+def unseen(x: torch.Tensor) -> torch.Tensor:
+    """Writes over its input as compiled code does: unseen by any mode."""
+    with torch._C.DisableTorchFunction():
+        return x.relu_()
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        pytest.param(nn.ReLU(inplace=True), id="module"),
+        pytest.param(torch.relu_, id="function"),
+        pytest.param(lambda x: F.relu(input=x, inplace=True), id="by name"),
+        pytest.param(lambda x: F.hardtanh_(x, 0.0, 0.3), id="bounded"),
+        pytest.param(F.relu, id="not in place"),
+        pytest.param(lambda x: x.mul_(2), id="no rectifier"),
+        pytest.param(lambda x: x.clone().relu_(), id="of another"),
+        pytest.param(unseen, id="unseen"),
+    ],
+)
+@pytest.mark.parametrize("is_channels_last", [True, False])
+def test_a_large_map_is_seen_as_it_was(then: Callable[[torch.Tensor], torch.Tensor], is_channels_last: bool) -> None:
+    torch.manual_seed(0)
+    model = pl.Model(Behind(then), size=PX)
+    if is_channels_last:
+        model = model.at(precision="float32")
+    pictures = torch.rand(PICTURES, 3, PX, PX)
+    layers = ("first.0", "first", *(["then"] if isinstance(then, nn.Module) else []), "second")
+    found = summarise(model, pictures, layers)
+    at = 0
+    for name in layers:
+        value = model.tap(pictures, [name])[name]
+        own = slice(at, at := at + value.shape[1])
+        torch.testing.assert_close(found.means[:, own], value.mean((2, 3)), atol=1e-5, rtol=1e-4)
+        before = model.tap(pictures, ["first"])["first"] if name == "then" else value
+        torch.testing.assert_close(found.peaks[:, own], before.amax((2, 3)))
+        assert torch.equal(found.places[:, own].long(), before.flatten(2).argmax(2))
+
+
+def test_looks_change_nothing_that_the_network_computes() -> None:
+    torch.manual_seed(0)
+    model = pl.Model(Behind(nn.ReLU(inplace=True)), size=PX).at(precision="float32")
+    pictures = torch.rand(PICTURES, 3, PX, PX)
+    with torch.no_grad():
+        plain = model(pictures)
+        with Looks():
+            assert torch.equal(model(pictures), plain)
+
+
+def test_of_equal_peaks_the_first_position_counts() -> None:
+    """Row by row, whichever kernel looks: flat maps, of which every position is the highest."""
+    model = pl.Model(Behind(lambda x: (x * 0).relu_()), size=PX)
+    for one in (model, model.at(precision="float32"), model.at(precision="bfloat16")):
+        found = summarise(one, torch.rand(PICTURES, 3, PX, PX), ["second"])
+        assert found.places.unique().tolist() == [0]
