@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from pellucid.errors import ImageError
-from pellucid.images.image import fitted
+from pellucid.images.fitting import fitted
 from pellucid.models.model import Model
 from pellucid.models.value_range import in_range
 from pellucid.survey.dataset import Dataset, Entry
