@@ -64,7 +64,8 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"measured on one core of: {machine_name(torch.device('cpu'))}, torch {torch.__version__}\n")
     print(
-        "| network | layers | units | GFLOP a step | GFLOP/s of one core | laptop, 8 cores | one GPU | 64 GPUs | cost |"
+        "| network | layers | units | GFLOP a step | GFLOP/s of one core | laptop, 8 cores "
+        "| one GPU, assumed | 64 GPUs, assumed | cost, assumed |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     for spec in NETWORKS:

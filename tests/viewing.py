@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import random
+import string
 import threading
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -119,6 +122,21 @@ def make_viewer(folder: Path, *, compare: Path | None = None) -> Viewer:
     shelf = Shelf.open(folder, compare=compare)
     source, why_not = source_for(shelf.volumes[shelf.main].atlas.card, None, None)
     return Viewer(shelf, Workshop(source), why_not)
+
+
+def fuzzed_paths(count: int) -> Iterator[str]:
+    """Paths, as they go over the line, that try to leave an atlas or to make its viewer stumble."""
+    draw = random.Random(0)
+    parts = ["..", "%2e%2e", "..%2f", "%2f", "%5c..", "\\..", "....//", "%00", "\0", "%c0%ae", "secret.txt", "atlas",
+             "atlas.json", "pictures", "tables", "/etc/passwd", "file://", "C:\\", "-", "static", "data", "thumb", "0",
+             "mixed4a", "notes", "picture", "example", "~", "%252e%252e", "\u2025", "secret.txt%00.webp"]  # fmt: skip
+    for _ in range(count):
+        pieces = [
+            draw.choice(parts) if draw.random() < 0.85 else draw.choice(string.punctuation)
+            for _ in range(draw.randint(1, 8))
+        ]
+        start = draw.choice(["", "-/static/", "-/thumb/", "-/picture/0/0/", "-/data/0/"])
+        yield urllib.parse.quote(f"/{start}{draw.choice(['/', '']).join(pieces)}", safe="/%")
 
 
 @contextmanager

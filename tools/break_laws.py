@@ -376,6 +376,13 @@ BREACHES = [
         "tests/explain/test_attribution.py::test_weight_times_activation_is_exact_and_says_where_it_is_not",
     ),
     Breach(
+        "explain: what a unit feeds, with closed rectifiers",
+        "src/pellucid/explain/feeding.py",
+        "with IdentityReLU():",
+        "with torch.enable_grad():",
+        "tests/explain/test_feeding.py::test_weights_come_back_through_norm_pooling_and_closed_rectifiers",
+    ),
+    Breach(
         "explain: a closed form that does not go to the corner",
         "src/pellucid/explain/closed_forms.py",
         "torch.where(seen, slope.sign(), 0.0)",
@@ -434,9 +441,37 @@ BREACHES = [
     Breach(
         "inverse: small gradients instead of cancelled ones",
         "src/pellucid/inverse/solve.py",
-        "apart = kept.T @ (gram.diagonal()[:, None] * kept)",
-        "apart = kept.T @ kept",
+        "alone = torch.diag(gram.diagonal())",
+        "alone = torch.eye(len(gram), dtype=torch.float64)",
         "tests/inverse/test_mathematics.py::test_a_unit_that_hardly_moves_anything_is_not_the_answer",
+    ),
+    Breach(
+        "inverse: the mean Jacobian counts as certain",
+        "src/pellucid/inverse/solve.py",
+        "return alone if spread is None else spread + _LEAST_SPREAD * alone",
+        "return alone",
+        "tests/inverse/test_mathematics.py::test_what_is_uncertain_counts_less",
+    ),
+    Breach(
+        "inverse: the spread of one pair instead of their mean's",
+        "src/pellucid/inverse/jacobians.py",
+        "(square / len(pairs) - gram(one)) / (len(pairs) - 1)",
+        "square / len(pairs) - gram(one)",
+        "tests/inverse/test_mathematics.py::test_the_spread_is_the_error_that_a_mean_jacobian_is_left_with",
+    ),
+    Breach(
+        "compare: units that a picture does not excite are candidates",
+        "src/pellucid/inverse/reading.py",
+        "return (rise >= EXCITED * most.clamp(min=0)) & (rise > 0) | (rise == most)",
+        "return rise == rise",
+        "tests/inverse/test_reading.py::test_excited_is_what_rises_by_a_quarter_of_the_most",
+    ),
+    Breach(
+        "compare: both networks on the scales of the first",
+        "src/pellucid/inverse/comparing.py",
+        "zip(self.models, self.layers, scales, strict=True)",
+        "zip(self.models, self.layers, (scales[0], scales[0]), strict=True)",
+        "tests/inverse/test_comparing.py::test_pictures_find_the_permutation",
     ),
     Breach(
         "inverse: dead units stay in",

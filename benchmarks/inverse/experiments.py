@@ -19,13 +19,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import torch
 from benchmarks.inverse import networks
 
 import pellucid as pl
 from pellucid.inverse.choosing import choose_critical_space
 from pellucid.inverse.critical_spaces import critical_space
 from pellucid.inverse.evaluation import Evaluation, evaluate, judged
-from pellucid.inverse.evaluation_files import save_evaluation, table_rows
+from pellucid.inverse.evaluation_files import coefficient_bars, save_evaluation, table_rows
 from pellucid.inverse.inverting import evidence_of, invert
 
 TREE = Path(__file__).parents[2]
@@ -51,57 +52,57 @@ class Case:
     needs_space: bool = False
     noise_draws: int = 16
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    reoptimise: int = 0
     paper: str = ""
 
 
 _LOGITS = {"num_random": 50, "num_single": 10, "needs_space": True}
-_DENSE3 = {"network": networks.densenet, "layer": "dense3", "num_random": 45, "num_single": 15}
+_DENSE3: dict[str, Any] = {"network": networks.densenet, "layer": "dense3", "num_random": 45, "num_single": 15}
+_FEW = {**_DENSE3, "num_random": 18, "num_single": 6}  # for comparisons of many cases
+_GEOMETRY = {"image": "geometry", "size": (16, 16)}
 CASES = (
-    Case("logits", networks.densenet, "output", **_LOGITS, paper="9 dimensions found, accurate with them"),
-    Case("logits-k0", networks.densenet, "output", **_LOGITS, cosine_power=0, paper="not reported"),
+    Case("logits", networks.densenet, "output", **_LOGITS, reoptimise=12, paper="9 dimensions, accurate with them"),
     Case(
         "logits-without4", networks.densenet_without4, "output", **_LOGITS, paper="9 and 8 dimensions; accurate with 8"
     ),
-    Case("dense3-32", **_DENSE3, units=32, paper="accurate"),
+    Case("logits-k0", networks.densenet, "output", **_LOGITS, cosine_power=0, paper="not reported"),
+    Case("dense3-32", **_DENSE3, units=32, reoptimise=12, paper="accurate"),
     Case("dense3-32-k0", **_DENSE3, units=32, cosine_power=0, paper="better than the response; SSIM stays high"),
+    Case("srnet", networks.srnet, "blocks.7", 45, 15, recipe=_GEOMETRY, paper="accurate, all 64"),
     Case("dense3-32-mean", **_DENSE3, units=32, aggregation="mean", paper="slightly larger angles"),
     Case("dense3-32-centre", **_DENSE3, units=32, aggregation="centre", paper="slightly larger angles"),
     Case("dense3-32-mean-k0", **_DENSE3, units=32, aggregation="mean", cosine_power=0, paper="fails"),
     Case("dense3-32-centre-k0", **_DENSE3, units=32, aggregation="centre", cosine_power=0, paper="fails"),
-    Case("dense3-132", **_DENSE3, paper="accurate"),
-    Case("dense3-132-k0", **_DENSE3, cosine_power=0, paper="degenerates: 70 to 90 degrees with most channels"),
     Case(
         "mixed4a",
         lambda: pl.load("default"),
         "mixed4a",
-        30,
-        30,
+        45,
+        15,
         noise_draws=8,
         paper="GoogLeNet inception4c: few outliers",
     ),
-    Case(
-        "srnet",
-        networks.srnet,
-        "blocks.7",
-        30,
-        30,
-        recipe={"image": "geometry", "size": (16, 16)},
-        paper="accurate, all 64",
-    ),
-    Case(
-        "srnet-k0",
-        networks.srnet,
-        "blocks.7",
-        30,
-        30,
-        0,
-        recipe={"image": "geometry", "size": (16, 16)},
-        paper="accurate",
-    ),
+    Case("srnet-k0", networks.srnet, "blocks.7", 45, 15, 0, recipe=_GEOMETRY, paper="accurate"),
+    *(Case(f"dense3-{n}", **_FEW, units=n) for n in (8, 16, 64)),
+    Case("dense3-132", **_FEW, paper="accurate"),
+    *(Case(f"dense3-{n}-k0", **_FEW, units=n, cosine_power=0) for n in (8, 16, 64)),
+    Case("dense3-132-k0", **_FEW, cosine_power=0, paper="degenerates: 70 to 90 degrees with most channels"),
+    Case("dense3-32-waves", **_FEW, units=32, recipe={"image": "fourier"}, paper="as pixels"),
+    Case("dense3-32-flat-waves", **_FEW, units=32, recipe={"image": "fourier", "decay": 0.0}, paper="as pixels"),
+    Case("dense3-32-robust", **_FEW, units=32, recipe={"transforms": "jitter:2"}, paper="as without"),
 )
+COMPARISONS = {
+    "Cosine power and aggregation, 32 channels of dense3": (
+        *("dense3-32", "dense3-32-k0", "dense3-32-mean", "dense3-32-mean-k0"),
+        *("dense3-32-centre", "dense3-32-centre-k0"),
+    ),
+    "How many channels, k = 2": tuple(f"dense3-{n}" for n in (8, 16, 32, 64, 132)),
+    "How many channels, k = 0": tuple(f"dense3-{n}-k0" for n in (8, 16, 32, 64, 132)),
+    "Parameterization of the image": ("dense3-32", "dense3-32-waves", "dense3-32-flat-waves", "dense3-32-robust"),
+}
 
 
-def run(out: Path, only: list[str], num_targets: int | None, steps: int, reoptimise: int) -> None:
+def run(out: Path, only: list[str], num_targets: int | None, steps: int) -> None:
     """Every case that is not there yet."""
     out.mkdir(parents=True, exist_ok=True)
     about = out / "about.json"
@@ -122,7 +123,7 @@ def run(out: Path, only: list[str], num_targets: int | None, steps: int, reoptim
             units=case.units,
             recipe={"steps": steps, "trial": False, **case.recipe},
             noise_draws=case.noise_draws,
-            reoptimise=reoptimise,
+            reoptimise=case.reoptimise,
             seed=seed,
         )
         folder = out / case.name
@@ -196,6 +197,7 @@ def report(out: Path) -> None:
         lines += [_row(case, document, name) for name in _parts(document)]
     if missing:
         lines += ["", f"Not run: {', '.join(missing)}."]
+    lines += _comparisons({case.name: document for case, document in done.items()})
     for case, document in done.items():
         lines += _section(out, case, document)
     page = RESULTS / f"{date.today().isoformat()}-networks.md"
@@ -225,6 +227,21 @@ def _row(case: Case, document: dict[str, Any], name: str) -> str:
     return f"| {' | '.join(map(str, [*begin, name + mark, *cells, end]))} |"
 
 
+def _comparisons(done: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Cases that differ in one thing: the shares of their targets by singular vector, side by side."""
+    lines: list[str] = []
+    for place, (title, names) in enumerate(COMPARISONS.items(), 1):
+        found = {name: done[name]["all dimensions"] for name in names if name in done}
+        if len(found) < 2:
+            continue
+        figure = RESULTS / f"{date.today().isoformat()}-comparison-{place}.png"
+        shares = {name.removeprefix("dense3-"): torch.tensor(one["coefficients"]) for name, one in found.items()}
+        coefficient_bars(shares).savefig(figure, format="png", dpi=100)
+        medians = [f"{name} {one['summary']['prediction']['median_deg']:.2f}" for name, one in found.items()]
+        lines += ["", f"## {title}", "", f"Medians in degrees: {', '.join(medians)}.", "", f"![Shares]({figure.name})"]
+    return lines
+
+
 def _section(out: Path, case: Case, document: dict[str, Any]) -> list[str]:
     """One case: its figure, how the targets lie in the singular vectors, its 20 worst first."""
     lines = ["", f"## {case.name}", ""]
@@ -246,16 +263,16 @@ def _section(out: Path, case: Case, document: dict[str, Any]) -> list[str]:
                 lines.append(f"- without {plateau['excluded']} (eps {low:.2g} to {high:.2g}): {plateau['basis']}")
     for name in _parts(document):
         part = document[name]
-        figure = RESULTS / f"{date.today().isoformat()}-{case.name}-{name.replace(' ', '-')}.png"
-        figure.write_bytes((out / case.name / name.replace(" ", "-") / "coefficients.png").read_bytes())
         shares = ", ".join(f"{share:.3f}" for share in part["coefficients"][:6])
         stages = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in part["seconds"].items())
         lines += [
             "",
             f"**{name}**: shares of the targets by singular vector {shares}, …; {stages}.",
-            "",
-            f"![Shares]({figure.name})",
         ]
+        if case.reoptimise and name == "all dimensions":
+            figure = RESULTS / f"{date.today().isoformat()}-{case.name}.png"
+            figure.write_bytes((out / case.name / name.replace(" ", "-") / "angles.png").read_bytes())
+            lines += ["", f"![Angle to the target and SSIM after re-optimising]({figure.name})"]
         ssim = {
             who: {k: round(v, 3) for k, v in row.items() if k.startswith("ssim")}
             for who, row in part["summary"].items()
@@ -279,11 +296,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=TREE / "build/inverse", help="folder of results, case by case")
     parser.add_argument("--only", nargs="*", default=[], choices=[case.name for case in CASES])
     parser.add_argument("--targets", type=int, help="so many of a case's targets only")
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--reoptimise", type=int, default=0, help="optimise so many pictures on, for each predictor")
+    parser.add_argument("--steps", type=int, default=600)
     arguments = parser.parse_args()
     if arguments.what == "run":
-        run(arguments.out, arguments.only, arguments.targets, arguments.steps, arguments.reoptimise)
+        run(arguments.out, arguments.only, arguments.targets, arguments.steps)
     else:
         report(arguments.out)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from maco_view import canvas_of, central
 from protocol import Options, serve
 from torch import Tensor, nn
 
@@ -77,15 +77,10 @@ class Horama:
             self.net(images)
             return self.output[:, unit].mean()
 
-        # Its canvas keeps its proportion to the network's size; at 224 px it is the default.
-        canvas = self.signature["image_size"] * self.size // 224
+        canvas = canvas_of(self.size)  # keeps its proportion to the network's size; at 224 px it is the default
         settings = {} if options.steps is None else {"total_steps": options.steps}
         image, _ = horama.maco(objective, image_size=canvas, model_input_size=self.size, device="cpu", **settings)
-        low, high = self.signature["box_size"]
-        side = round(canvas * (high + (high - low) / 2))  # the mean of the boxes that it draws
-        corner = (canvas - side) // 2
-        seen = image[None, :, corner : corner + side, corner : corner + side]
-        seen = F.interpolate(seen, (self.size, self.size), mode="bicubic", align_corners=True, antialias=True)[0]
+        seen = central(image[None], self.size, self.signature["box_size"])[0]
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in IMAGENET)
         return seen * std + mean
 

@@ -11,9 +11,10 @@ import numpy as np
 from judge import Judge, first_at_least, nearest
 from process import Worker, WorkerError
 
-__all__ = ["OURS", "Pictures", "Plan", "equal_steps", "reach"]
+__all__ = ["COUNTERPARTS", "OURS", "Pictures", "Plan", "equal_steps", "reach"]
 
 OURS = "pellucid"
+COUNTERPARTS = ("horama",)  # peers whose method is another one of ours than the default: MACO
 Pictures = dict[str, dict[int, np.ndarray]]  # by side and unit, the first round's: for the contact sheets
 
 
@@ -73,40 +74,54 @@ def reach(
     """
     grid = sorted({*range(plan.every, steps + 1, plan.every), steps})
     for turn, (seed, units) in enumerate((seed, units) for seed in range(plan.rounds) for units in plan.blocks()):
-        record: dict[str, Any] = {"round": seed, "units": list(units), "peers": {}, "errors": {}}
+        record: dict[str, Any] = {"round": seed, "units": list(units), "peers": {}, "errors": {}, "ours": {}}
         replies: dict[str, tuple[list[int], list[float], np.ndarray]] = {}
         for name in _turns(list(sides), turn):
             own = [unit for unit in units if unit in plan.peer_units.get(name, units)]
             if not own:
                 continue
-            file = folder / f"{name}.npy"
-            try:
-                reply = sides[name].ask(render=plan.render(name, own, file, seed=seed))
-            except WorkerError as error:
-                if name == OURS:
-                    raise
-                record["errors"][name] = str(error)
-                continue
-            replies[name] = own, reply["seconds"], np.load(file)
-            if seed == 0:
-                pictures.setdefault(name, {}).update(zip(own, replies[name][2], strict=True))
-        file = folder / "snapshots.npy"
-        sides[OURS].ask(render=plan.render(OURS, units, file, seed=seed, snapshots=grid))
-        kept = np.load(file, mmap_mode="r")  # [s, b, 3, h, w]
-        curves = list(zip(*(judge.clean(images, units) for images in kept), strict=True))
-        seconds = replies[OURS][1][0]
-        record["ours"] = {
-            "seconds": seconds,
-            "seconds_per_image_step": seconds / (len(units) * steps),
-            "clean": judge.clean(replies[OURS][2], units),
-            "curve_steps": grid,
-            "curves": curves,
-        }
+            requests = {name: plan.render(name, own, folder / "made.npy", seed=seed)}
+            if name in COUNTERPARTS:
+                requests[_as(name)] = plan.render(OURS, own, folder / "made.npy", seed=seed, like=name)
+            for side, request in requests.items():
+                try:
+                    reply = sides[OURS if side != name else name].ask(render=request)
+                except WorkerError as error:
+                    if name == OURS:
+                        raise
+                    record["errors"][side] = str(error)
+                    break
+                replies[side] = own, reply["seconds"], np.load(folder / "made.npy")
+                if seed == 0:
+                    pictures.setdefault(side, {}).update(zip(own, replies[side][2], strict=True))
+        kept: dict[str, np.ndarray] = {}
+        for side in [side for side in replies if side.startswith(OURS)]:
+            own, seconds, images = replies.pop(side)
+            like = {} if side == OURS else {"like": side.removeprefix(_as(""))}
+            file = folder / f"{side}.npy"
+            sides[OURS].ask(render=plan.render(OURS, own, file, seed=seed, snapshots=grid, **like))
+            kept[side] = np.load(file, mmap_mode="r")  # [s, b, 3, h, w]
+            record["ours"][side] = {
+                "units": own,
+                "seconds": seconds[0],
+                "seconds_per_image_step": seconds[0] / (len(own) * steps),
+                "clean": judge.clean(images, own),
+                "curve_steps": grid,
+                "curves": list(zip(*(judge.clean(snapshot, own) for snapshot in kept[side]), strict=True)),
+            }
         for name, (own, times, images) in replies.items():
-            if name != OURS:
-                places = [units.index(unit) for unit in own]
-                record["peers"][name] = _compared(judge, plan, record["ours"], own, times, images, kept, places)
+            side = _as(name) if _as(name) in kept else OURS
+            if name in COUNTERPARTS and side == OURS:
+                continue  # our counterpart failed: its error is recorded
+            ours = record["ours"][side]
+            places = [ours["units"].index(unit) for unit in own]
+            record["peers"][name] = _compared(judge, plan, ours, own, times, images, kept[side], places)
         yield record
+
+
+def _as(peer: str) -> str:
+    """The name of our side where it does what a peer does."""
+    return f"{OURS} as {peer}"
 
 
 def _compared(

@@ -41,6 +41,7 @@ class Options:
     steps: int | None
     seed: int
     snapshots: tuple[int, ...] = ()
+    like: str | None = None  # a peer whose method is taken instead of the default, where a side has it
 
 
 class Renderer(Protocol):
@@ -85,7 +86,8 @@ def _seed(seed: int) -> None:
 
 
 def _render(side: Renderer, net: nn.Module, request: dict[str, Any]) -> dict[str, Any]:
-    options = Options(request["size"], request["steps"], request["seed"], tuple(request.get("snapshots", ())))
+    snapshots = tuple(request.get("snapshots", ()))
+    options = Options(request["size"], request["steps"], request["seed"], snapshots, request.get("like"))
     units = request["units"]
     net.requires_grad_(not request.get("frozen", False))
     seconds, pictures = [], []

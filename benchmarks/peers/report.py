@@ -96,8 +96,9 @@ def _reach(results: Results) -> list[str]:
         f"the clean activation is at least the peer's (looked at every {every} steps, in a run of its own) times the "
         "seconds that our whole rendering takes per image and step. Ratio: the peer's time by ours, unit by unit. A "
         "unit that we did not reach counts with our full recipe, which is less than we would need: its ratio is an "
-        "upper bound. Units that do not fire on the peer's own picture are left out and named. Median (quartiles) over "
-        "units and rounds.",
+        "upper bound. Horama's pictures stand beside those of our MACO on a canvas and with boxes like its own, all "
+        "others beside our default recipe. Units that do not fire on the peer's own picture are left out and named. "
+        "Median (quartiles) over units and rounds.",
         "",
     ]
     table, notes = [], []
@@ -141,7 +142,7 @@ def _reach(results: Results) -> list[str]:
     )
     lines += [*_table(head, table), *notes, ""]
     steps = [
-        f"{name}: {_spread(1e3 * block['ours']['seconds_per_image_step'] for block in network['reach'])} ms"
+        f"{name}: {_spread(1e3 * block['ours'][_OURS]['seconds_per_image_step'] for block in network['reach'])} ms"
         for name, network in results["networks"].items()
     ]
     return [*lines, f"Our time per image and step: {'; '.join(steps)}.", ""]

@@ -20,14 +20,15 @@ _COLUMNS = 8
 def write_sheets(network: str, pictures: Pictures, reach: Sequence[dict[str, Any]], folder: Path) -> None:
     """Write NETWORK-PEER.png for every peer, labelled with the clean activations."""
     for peer in pictures:
-        if peer == OURS:
+        if peer.startswith(OURS):
             continue
+        ours = f"{OURS} as {peer}" if f"{OURS} as {peer}" in pictures else OURS
         rows = {row["unit"]: row for block in reach if block["round"] == 0 for row in block["peers"].get(peer, ())}
         images, labels = [], []
         units = sorted(rows)
         for start in range(0, len(units), _COLUMNS):
             line = units[start : start + _COLUMNS]
-            for side, value in ((peer, "clean"), (OURS, "our_clean")):
+            for side, value in ((peer, "clean"), (ours, "our_clean")):
                 images += [torch.from_numpy(np.clip(pictures[side][unit], 0, 1)) for unit in line]
                 labels += [f"{side} {unit}: {rows[unit][value]:.3g}" for unit in line]
         if images:

@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from atlas_networks import __file__ as NETWORKS
+from atlas_networks import factory
 from pellucid.app.cli import main
+from pellucid.app.site.addresses import Routes
+from pellucid.app.site.shelf import Shelf
+from pellucid.app.site.unit_contents import unit_contents
 from pellucid.atlas.store import Atlas
 
 MODEL = f"{NETWORKS}:factory"
@@ -116,3 +120,37 @@ def test_mistakes_are_one_line(pellucid: Run, line: tuple[str, ...], words: str,
     assert (code, out) == (2, "")
     assert words in err
     assert err.count("\n") == 1
+
+
+def test_a_whole_atlas_knows_what_its_units_feed(pellucid: Run, tmp_path: Path) -> None:
+    assert pellucid("atlas", MODEL, "-o", tmp_path, "--units", "0-3", *QUICK)[0] == 0
+    table = Atlas.open(tmp_path).table("feeds")
+    weight = dict(factory()._module.named_parameters())["two.weight"].sum((2, 3))
+    shown = unit_contents(Shelf.open(tmp_path), 0, 0, 2, Routes())
+    assert shown is not None
+    (group,) = shown["links"]  # nothing feeds the first layer
+    assert group["title"] == "What it feeds"
+    assert {one["unit"]: one["value"] for one in group["items"]} == {
+        unit: pytest.approx(float(weight[unit, 2]), abs=1e-5) for unit in range(4)
+    }
+    (tmp_path / "tables/feeds.parquet").write_bytes(b"PAR1")
+    assert pellucid("atlas", "verify", tmp_path)[0] == 1
+    assert pellucid("atlas", MODEL, "-o", tmp_path, "--units", "0-3", *QUICK)[0] == 0  # nothing to render, but this
+    assert Atlas.open(tmp_path).table("feeds").table == table.table
+    (tmp_path / "tables/feeds.parquet").unlink()
+    code, _, err = pellucid("atlas", "feeds", tmp_path, "--model", MODEL)
+    assert code == 0
+    assert "8 units: what each feeds" in err
+    assert Atlas.open(tmp_path).table("feeds").table == table.table
+
+
+def test_what_feeds_what_is_refused_where_nothing_can(pellucid: Run, tmp_path: Path) -> None:
+    pellucid("atlas", MODEL, "-o", tmp_path / "one", "--layers", "one", *QUICK)
+    assert Atlas.open(tmp_path / "one").tables == ()
+    code, _, err = pellucid("atlas", "feeds", tmp_path / "one", "--model", MODEL)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "has one alone, and layers feed each other" in err
+    pellucid("atlas", MODEL, "-o", tmp_path / "two", "--units", "0", *QUICK)
+    code, _, err = pellucid("atlas", "feeds", tmp_path / "two", "--model", "default")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no layer 'one'" in err or "the table is of default with weights" in err

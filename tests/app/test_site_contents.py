@@ -5,25 +5,32 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 import pellucid as pl
 from pellucid.app.cli import main
 from pellucid.app.site.addresses import Routes
+from pellucid.app.site.examples import example_bytes
 from pellucid.app.site.export import export
 from pellucid.app.site.likeness import Likeness, describe
+from pellucid.app.site.opening import opened
 from pellucid.app.site.shelf import Shelf
-from pellucid.app.site.thumbs import SMALL_PX, Thumbs, smaller
+from pellucid.app.site.thumbs import SMALL_PX, Thumbs, nothing, smaller
 from pellucid.app.site.unit_contents import unit_contents
 from pellucid.atlas.store import Atlas
 from pellucid.errors import AtlasError
+from pellucid.survey.pictures import Pictures
 from pellucid.survey.unit_table import About, UnitTable
-from viewing import Wanted, make_atlas, webp
+from viewing import Wanted, make_atlas, put_table, webp
 
 
 def test_a_survey_beside_the_atlas_gives_examples_histograms_and_names(tmp_path: Path) -> None:
@@ -58,6 +65,20 @@ def test_a_survey_beside_the_atlas_gives_examples_histograms_and_names(tmp_path:
         with Image.open(tmp_path / "site" / source) as shown:
             assert max(shown.size) <= 64
     assert written.num_units == 32
+
+
+def test_pages_are_shown_without_torch(tmp_path: Path) -> None:
+    put_table(make_atlas(tmp_path / "atlas"))
+    code = (
+        "import sys; sys.path[:0] = sys.argv[2:]; from pathlib import Path; from viewing import make_viewer; "
+        "from pellucid.app.site.addresses import Routes; from pellucid.app.site.unit_contents import unit_contents; "
+        "viewer = make_viewer(Path(sys.argv[1])); assert unit_contents(viewer.shelf, 0, 0, 7, Routes())['links']; "
+        "assert 'torch' not in sys.modules"
+    )
+    tests = str(Path(__file__).parents[1])
+    command = [sys.executable, "-c", code, str(tmp_path / "atlas"), tests]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_a_table_of_another_network_is_not_shown(tmp_path: Path) -> None:
@@ -96,7 +117,7 @@ def test_large_pictures_are_made_smaller_for_grids(tmp_path: Path) -> None:
     volume = shelf.volumes[0]
     with Image.open(io.BytesIO(Thumbs(volume).of(volume.units("wide")[0]))) as small:
         assert small.size == (SMALL_PX, SMALL_PX)
-    assert smaller(b"no picture") == b"no picture"
+    assert smaller(b"no picture") == nothing()
     export(shelf, tmp_path / "site")
     with (
         Image.open(tmp_path / "site/thumbs/0/0/0/2.webp") as small,
@@ -140,3 +161,24 @@ def test_what_cannot_be_opened_is_said_in_a_line(tmp_path: Path, capsys: Any) ->
     two = make_atlas(tmp_path / "two", Wanted(layers={"other": 3}))
     with pytest.raises(AtlasError, match="have no layer in common to compare: other and wide"):
         Shelf.open(one, compare=two)
+
+
+def test_a_picture_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path: Path) -> None:
+    for side in (5_000, 10_000, 60_000):  # below Pillow's own limits, between its warning and its error, above both
+        buffer = io.BytesIO()
+        Image.new("1", (side, 8)).save(buffer, "PNG")
+        bomb = bytearray(buffer.getvalue())
+        bomb[20:24] = side.to_bytes(4, "big")  # its height, as its header says
+        bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+        assert smaller(bytes(bomb)) == nothing()
+        with pytest.raises(OSError, match=r"px is none of an atlas's|decompression bomb"):
+            opened(bytes(bomb))
+
+
+def test_an_example_is_cut_from_its_picture_and_no_larger() -> None:
+    table = pa.table({"picture": [0], "name": ["a"], "label": [-1], "class": [""], "image": [webp(1, 16)]})
+    far = {"picture": 0, "left": -(10**6), "top": 4, "right": 10**6, "bottom": 10**6}
+    data = example_bytes(far, Pictures(table))
+    assert data is not None
+    with Image.open(io.BytesIO(data)) as cut:
+        assert cut.size == (16, 12)

@@ -14,8 +14,8 @@ from pellucid.errors import RecipeError
 from pellucid.inverse.answers import Evidence
 from pellucid.inverse.choosing import choose_critical_space
 from pellucid.inverse.critical_spaces import critical_space
-from pellucid.inverse.evaluation import Evaluation, evaluate, objectives_for
-from pellucid.inverse.evaluation_files import save_evaluation, table_rows
+from pellucid.inverse.evaluation import Evaluation, evaluate, evaluate_each, objectives_for
+from pellucid.inverse.evaluation_files import save_evaluation, save_evaluations, table_rows
 from pellucid.inverse.linear_algebra import angle_deg, metric, orthonormal
 from pellucid.inverse.sampling import sparse_objectives
 
@@ -60,6 +60,21 @@ def test_only_the_first_units_are_features_where_that_is_asked(model: pl.Model) 
     )
     assert few.inversion.objectives.shape == few.inversion.responses.shape == (2, 3)
     assert float(few.angles_deg["prediction"].max()) < 5
+
+
+def test_a_sweep_differs_in_what_its_variants_say_and_stands_in_one_table(model: pl.Model, tmp_path: Path) -> None:
+    shared = {"num_random": 2, "num_single": 0, "aggregation": "mean", "noise": 0.0, "seed": 5, "recipe": RECIPE}
+    variants = {"3 units": {"units": 3}, "waves": {"recipe": {"image": "fourier"}, "units": 6}}
+    found = evaluate_each(model, "3", variants, **shared)
+    assert [len(one.coefficients) for one in found.values()] == [3, 6]
+    assert found["waves"].rendering.recipe.image == "fourier"
+    assert found["waves"].rendering.recipe.squash == "unbounded"
+    folder = save_evaluations(found, tmp_path / "sweep")
+    assert "| waves | 2 |" in (folder / "comparison.md").read_text()
+    assert (folder / "coefficients.png").stat().st_size > 2000
+    assert (folder / "3 units" / "targets.csv").exists()
+    with pytest.raises(RecipeError, match=r"odd: .*7 single units of a layer that has 6"):
+        evaluate_each(model, "3", {"odd": {"num_single": 7}}, **{**shared, "num_single": 1})
 
 
 def test_single_units_are_drawn_without_replacement() -> None:

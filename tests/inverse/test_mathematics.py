@@ -173,3 +173,40 @@ def test_a_unit_that_hardly_moves_anything_is_not_the_answer() -> None:
     assert found.nonnegative is not None
     assert float(angle_deg(found.nonnegative, t)) < 5
     assert abs(float(found.plain[7])) > 0.9
+
+
+def test_what_is_uncertain_counts_less() -> None:
+    """Units whose gradients are known badly: the answer trusts what the others say (k = 0, twenty pictures)."""
+    off: dict[bool, list[float]] = {True: [], False: []}
+    none = torch.zeros(8, 0, dtype=torch.float64)
+    noise = torch.tensor([1.0, 0.05] * 4, dtype=torch.float64)  # of rows of length 1
+    for seed, t in enumerate(sparse_objectives(20, 8, seed=2)):
+        jacobian = random_matrix(8, 60, seed=seed) / 60**0.5
+        jacobian = jacobian - torch.outer(t, t @ jacobian) + noise[:, None] * random_matrix(8, 60, seed=99 + seed) / 60
+        for known in off:
+            spread = torch.diag(noise.square() / 60) if known else None
+            found = solved(jacobian @ jacobian.T, t, 0, none, nonnegative=True, spread=spread)
+            assert found.nonnegative is not None
+            off[known].append(float(angle_deg(found.nonnegative, t)))
+    assert sum(off[True]) < 0.8 * sum(off[False])
+
+
+def test_the_spread_is_the_error_that_a_mean_jacobian_is_left_with() -> None:
+    """Of many means over four pairs, the errors' E E^T come to the spreads that each says of itself."""
+    weights = random_matrix(3, 5, seed=1)
+
+    def function(flat: torch.Tensor) -> torch.Tensor:
+        return (flat @ weights.T).cos()
+
+    place = random_matrix(1, 5, seed=2)
+    shifts = [0.3 * random_matrix(3000, 5, seed=3 + draw) for draw in range(4)]
+    both = [sign * shift for shift in shifts for sign in (1, -1)]
+    means = linearized(function, place.repeat(3000, 1), both, 64)
+    jacobians = torch.stack([one.jacobian for one in means])
+    errors = jacobians - jacobians.mean(0)
+    true = (errors @ errors.mT).mean(0)
+    said = torch.stack([one.spread for one in means if one.spread is not None]).mean(0)
+    assert said.shape == (3, 3)
+    assert float((said - true).norm() / true.norm()) < 0.1
+    assert linearized(function, place, [None], 64)[0].spread is None
+    assert linearized(function, place, [0.1 * place, -0.1 * place], 64)[0].spread is None

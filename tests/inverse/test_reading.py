@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
+from pellucid.inverse.answers import Evidence
 from pellucid.inverse.reading import excited, objective_among
 
 
@@ -17,9 +20,10 @@ def test_a_unit_without_gradient_is_the_answer_only_where_it_is_excited() -> Non
     """Unit 2 hardly moves, so that it leaves the smallest gradient; unit 0 is stationary among the others."""
     jacobian = torch.tensor([[0.1, 0.0, 0.0], [0.0, 4.0, 1.0], [0.0, 0.0, 1e-3]], dtype=torch.float64)
     response = torch.tensor([6.0, 1.5, 0.01], dtype=torch.float64)
-    gram = jacobian @ jacobian.T
-    everywhere = objective_among(gram, response, 2, torch.tensor([True, True, True]))
-    among = objective_among(gram, response, 2, torch.tensor([True, True, False]))
+    evidence = Evidence(response, jacobian @ jacobian.T, 0, True)
+    uncertain = replace(evidence, spread=1e-2 * torch.eye(3, dtype=torch.float64))
+    everywhere = objective_among(uncertain, 2, torch.tensor([True, True, True]))
+    among = objective_among(evidence, 2, torch.tensor([True, True, False]))
     assert int(everywhere.argmax()) == 2
     assert int(among.argmax()) == 0
     assert float(among[2]) == 0
@@ -28,4 +32,5 @@ def test_a_unit_without_gradient_is_the_answer_only_where_it_is_excited() -> Non
 
 def test_one_unit_alone_needs_no_gradient() -> None:
     among = torch.tensor([False, True])
-    assert objective_among(torch.zeros(2, 2).double(), torch.ones(2).double(), 2, among).tolist() == [0, 1]
+    nothing = Evidence(torch.ones(2).double(), torch.zeros(2, 2).double(), 0, True)
+    assert objective_among(nothing, 2, among).tolist() == [0, 1]

@@ -8,7 +8,7 @@ What lies at an atlas's place (a folder, or an fsspec URL):
     lease.json                                  while a sweep runs: whose it is (`lease.Lease`)
 
 Files are whole or not there, and shards never change: a reader may open an atlas while a sweep fills it, and `refresh`
-then and now. Reading needs no torch, except for tables, and never runs or loads the network that `atlas.json` names.
+then and now. Reading needs no torch, and never runs or loads the network that `atlas.json` names.
 
     atlas = Atlas.open("my-atlas")
     for layer in atlas.layers:                          # those with units in the atlas, in forward order

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pellucid.explain.closed_forms import ClosedForm, closed_form
     from pellucid.explain.contributions import Contributions, between, contributions_to
     from pellucid.explain.explanation import Explanation
+    from pellucid.explain.feeding import feeds, weights_between
     from pellucid.explain.grids import ActivationGrid, activation_grid
     from pellucid.explain.photo import explain
     from pellucid.explain.similarity import ResponseMatrix, nearest_units, response_matrix
@@ -46,10 +47,12 @@ _HOMES = {
     "closed_form": "pellucid.explain.closed_forms",
     "contributions_to": "pellucid.explain.contributions",
     "explain": "pellucid.explain.photo",
+    "feeds": "pellucid.explain.feeding",
     "groups": "pellucid.explain.unit_groups",
     "nearest_units": "pellucid.explain.similarity",
     "response_matrix": "pellucid.explain.similarity",
     "trace": "pellucid.explain.traces",
+    "weights_between": "pellucid.explain.feeding",
 }
 
 __all__ = [
@@ -69,10 +72,12 @@ __all__ = [
     "closed_form",
     "contributions_to",
     "explain",
+    "feeds",
     "groups",
     "nearest_units",
     "response_matrix",
     "trace",
+    "weights_between",
 ]
 
 __getattr__, __dir__ = loaded_when_used(__name__, _HOMES, __all__)

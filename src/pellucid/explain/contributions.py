@@ -25,7 +25,7 @@ from pellucid.objectives.response import places
 from pellucid.objectives.units import channel
 from pellucid.survey.unit_table import About, UnitTable
 
-__all__ = ["Contributions", "Way", "aimed", "between", "contributions_to", "gradient_at"]
+__all__ = ["Contributions", "Way", "aimed", "between", "by_unit", "contributions_to", "gradient_at"]
 
 Way = Literal["gradient-x-activation", "integrated-gradients", "weight-x-activation"]
 
@@ -109,7 +109,7 @@ def contributions_to(
         slope, rest = _mean_slope(model, image, objective, layer, samples)
     elif way == "weight-x-activation":
         rest = _affine_rest(model, image, objective, layer)
-    return Contributions(name, layer, cast(Way, way), _by_unit(z * slope, found)[0].cpu(), float(scores[0]), rest)
+    return Contributions(name, layer, cast(Way, way), by_unit(z * slope, found)[0].cpu(), float(scores[0]), rest)
 
 
 def between(
@@ -139,7 +139,7 @@ def between(
         part = wanted[first : first + _BATCH]
         objectives = [channel(later, unit) for unit in part]
         z, _, slope = gradient_at(model, image.expand(len(part), -1, -1, -1), objectives, earlier)
-        rows.append(_by_unit(z * slope, found).sum((2, 3)).cpu())
+        rows.append(by_unit(z * slope, found).sum((2, 3)).cpu())
     return torch.cat(rows)
 
 
@@ -193,7 +193,7 @@ def gradient_at(
     return said[0], scores.detach(), slope
 
 
-def _by_unit(values: Float[Tensor, "b ..."], layer: Layer) -> Float[Tensor, "b n h w"]:
+def by_unit(values: Float[Tensor, "b ..."], layer: Layer) -> Float[Tensor, "b n h w"]:
     """Values as a layer is tapped, by unit and position. What prefix tokens hold is added to the first position."""
     maps = places(values, layer)
     if values.ndim == 3 and layer.prefix_tokens:

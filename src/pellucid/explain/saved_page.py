@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pellucid.images.sidecars import written_whole
+from pellucid.images.whole_files import written_whole
 from pellucid.survey.unit_table import UnitTable
 
 __all__ = ["framed", "save_page"]

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.errors import TargetError
-from pellucid.images.sidecars import written_whole
+from pellucid.images.whole_files import written_whole
 from pellucid.models.model import Model
 from pellucid.models.targets import Target, Term
 from pellucid.objectives.objective import Objective

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pellucid.errors import ImageError
 from pellucid.images.sheets import picture
-from pellucid.images.sidecars import written_whole
+from pellucid.images.whole_files import written_whole
 
 __all__ = ["SUFFIXES", "read", "read_metadata", "write"]
 

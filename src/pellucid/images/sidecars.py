@@ -5,41 +5,17 @@ A sidecar is a safetensors file: plain data, read without running anything.
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from pellucid.errors import ImageError
+from pellucid.images.whole_files import written_whole
 
-__all__ = ["read_sidecar", "write_sidecar", "written_whole"]
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that is whole or not there, even when the program dies meanwhile.
-
-    Raises:
-        ImageError: the file cannot be written there.
-    """
-    # Opened by hand and not by `tempfile`, so that the finished file has the usual permissions; a short name, so that
-    # a long one stays possible.
-    unfinished = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        try:
-            with open(unfinished, "xb") as file:
-                yield file
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise ImageError(f"cannot write '{path}': {error.strerror or error}") from error
+__all__ = ["read_sidecar", "write_sidecar"]
 
 
 def write_sidecar(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

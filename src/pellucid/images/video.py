@@ -15,7 +15,7 @@ from PIL import Image
 
 from pellucid.errors import ImageError, MissingExtra, did_you_mean
 from pellucid.images.sheets import contact_sheet, over_checks
-from pellucid.images.sidecars import written_whole
+from pellucid.images.whole_files import written_whole
 
 __all__ = ["Reel", "film", "video_format", "write_video"]
 

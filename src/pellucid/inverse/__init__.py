@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pellucid.inverse.comparing import compare
     from pellucid.inverse.comparison import Comparison
     from pellucid.inverse.critical_spaces import CriticalSpace, critical_space
-    from pellucid.inverse.evaluation import evaluate
+    from pellucid.inverse.evaluation import evaluate, evaluate_each
+    from pellucid.inverse.evaluation_files import save_evaluation, save_evaluations
     from pellucid.inverse.inversion import Inversion
     from pellucid.inverse.inverting import evidence_of, invert
     from pellucid.inverse.sampling import sparse_objectives
@@ -34,9 +35,12 @@ _HOMES = {
     "critical_space": "pellucid.inverse.critical_spaces",
     "choose_critical_space": "pellucid.inverse.choosing",
     "evaluate": "pellucid.inverse.evaluation",
+    "evaluate_each": "pellucid.inverse.evaluation",
     "evidence_of": "pellucid.inverse.inverting",
     "invert": "pellucid.inverse.inverting",
     "response_direction": "pellucid.objectives.response_direction",
+    "save_evaluation": "pellucid.inverse.evaluation_files",
+    "save_evaluations": "pellucid.inverse.evaluation_files",
     "sparse_objectives": "pellucid.inverse.sampling",
 }
 
@@ -48,9 +52,12 @@ __all__ = [
     "compare",
     "critical_space",
     "evaluate",
+    "evaluate_each",
     "evidence_of",
     "invert",
     "response_direction",
+    "save_evaluation",
+    "save_evaluations",
     "sparse_objectives",
 ]
 

@@ -25,19 +25,24 @@ _ROUNDING = 1e-6  # of s_n: what float32 leaves undecided in a gradient
 
 @dataclass(frozen=True)
 class Evidence:
-    """A linearization, reduced to what an answer needs: the response [n] and G = J J^T [n, n], in float64."""
+    """A linearization, reduced to what an answer needs, in float64: the response [n], G = J J^T [n, n] and the spread
+    [n, n] of a mean Jacobian, None where it is not known.
+    """
 
     response: Float[Tensor, " n"]
     gram: Float[Tensor, "n n"]
     bytes_on_disk: int
     is_float64: bool
+    spread: Float[Tensor, "n n"] | None = None
 
     @classmethod
     def of(cls, linearization: Linearization) -> Evidence:
         """Its response and Gram matrix."""
         jacobian = linearization.jacobian
         is_float64 = jacobian.dtype == torch.float64
-        return cls(linearization.response, gram(jacobian), linearization.bytes_on_disk, is_float64)
+        return cls(
+            linearization.response, gram(jacobian), linearization.bytes_on_disk, is_float64, linearization.spread
+        )
 
     @property
     def dead(self) -> tuple[int, ...]:
@@ -81,7 +86,9 @@ def solution_of(
     excluded = orthonormal(torch.cat([known, dead], 1))
     if n - excluded.shape[1] < 1:
         raise InversionError(f"of {n} dimensions the critical space and dead units leave out all: nothing is searched")
-    return solved(evidence.gram, evidence.response, cosine_power, excluded, nonnegative=nonnegative)
+    return solved(
+        evidence.gram, evidence.response, cosine_power, excluded, spread=evidence.spread, nonnegative=nonnegative
+    )
 
 
 def certificate_deg(residual: float | None, values: Float[Tensor, " e"], *, rounding: float = 0.0) -> float | None:

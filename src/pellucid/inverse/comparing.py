@@ -237,7 +237,7 @@ class _Asked:
         )
         responses = torch.stack([one.response for one in evidence])
         rows = zip(evidence, excited(responses, usual), strict=True)
-        return torch.stack([objective_among(one.gram, one.response, self.cosine_power, among) for one, among in rows])
+        return torch.stack([objective_among(one, self.cosine_power, among) for one, among in rows])
 
     @torch.no_grad()
     def answers(self, model: Model, rendering: Rendering) -> Float[Tensor, "u m"]:

@@ -21,7 +21,7 @@ from torch import Tensor
 from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.render import render
 from pellucid.ascent.rendering import Rendering
-from pellucid.errors import RecipeError
+from pellucid.errors import PellucidError, RecipeError
 from pellucid.inverse.critical_spaces import CriticalSpace
 from pellucid.inverse.inversion import Inversion
 from pellucid.inverse.inverting import invert
@@ -31,7 +31,16 @@ from pellucid.inverse.verify import SMALL_RATE, STEPS, reoptimised, similarity
 from pellucid.models.model import Model
 from pellucid.objectives.response_direction import Aggregation, response_direction
 
-__all__ = ["PREDICTORS", "RECIPE", "Evaluation", "evaluate", "judged", "objectives_for", "reoptimised_for_all"]
+__all__ = [
+    "PREDICTORS",
+    "RECIPE",
+    "Evaluation",
+    "evaluate",
+    "evaluate_each",
+    "judged",
+    "objectives_for",
+    "reoptimised_for_all",
+]
 
 PREDICTORS = ("target", "prediction", "plain", "response", "random")
 """What is compared with the target, and re-optimised for."""
@@ -148,6 +157,34 @@ def evaluate(
     seconds = {"render": rendered - began, "invert": time.perf_counter() - rendered}
     evaluation = judged(targets, made, found, seconds, seed)
     return reoptimised_for_all(model, evaluation, min(reoptimise, len(made)), rates) if reoptimise else evaluation
+
+
+def evaluate_each(
+    model: Model, layer: str, variants: Mapping[str, Mapping[str, Any]], **shared: Any
+) -> dict[str, Evaluation]:
+    """Evaluate a layer in several ways that differ in one thing: how many units, how an image is parameterized, …
+
+        counts = evaluate_each(model, layer, {str(n): {"units": n} for n in (8, 16, 32)}, cosine_power=0)
+        images = evaluate_each(model, layer, {kind: {"recipe": {"image": kind}} for kind in ("pixels", "fourier")})
+        save_evaluations(counts, "counts")
+
+    Args:
+        variants: by name, what `evaluate` is told besides `shared`; a recipe's words are laid over the shared recipe.
+
+    Raises:
+        RecipeError, TargetError, InversionError: as `evaluate`; the message names the variant.
+    """
+    found: dict[str, Evaluation] = {}
+    for name, variant in variants.items():
+        told = {**shared, **variant}
+        recipes = [one for one in (shared.get("recipe"), variant.get("recipe")) if one is not None]
+        if len(recipes) == 2 and all(isinstance(one, Mapping) for one in recipes):
+            told["recipe"] = {**recipes[0], **recipes[1]}
+        try:
+            found[name] = evaluate(model, layer, **told)
+        except PellucidError as error:
+            raise type(error)(f"{name}: {error}") from error
+    return found
 
 
 def judged(

@@ -7,12 +7,14 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from jaxtyping import Float
 from matplotlib.figure import Figure
+from torch import Tensor
 
-from pellucid.images.sidecars import written_whole
+from pellucid.images.whole_files import written_whole
 from pellucid.inverse.evaluation import PREDICTORS, Evaluation
 
-__all__ = ["coefficient_bars", "markdown", "save_evaluation", "scatter", "table_rows"]
+__all__ = ["coefficient_bars", "markdown", "save_evaluation", "save_evaluations", "scatter", "table_rows"]
 
 _COLORS = {"prediction": "#2a7f62", "plain": "#7fb8a4", "response": "#c8553d", "random": "#8d99ae", "target": "#2b2d42"}
 _WORST = 20
@@ -34,10 +36,39 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> Path:
     for name, content in (("targets.csv", text.getvalue()), ("summary.md", markdown(evaluation))):
         with written_whole(folder / name) as file:
             file.write(content.encode())
-    for name, figure in (("coefficients.png", coefficient_bars({"": evaluation})), ("angles.png", scatter(evaluation))):
-        with written_whole(folder / name) as file:
-            figure.savefig(file, format="png", dpi=120)
+    bars = coefficient_bars({"": evaluation.coefficients})
+    for name, figure in (("coefficients.png", bars), ("angles.png", scatter(evaluation))):
+        _drawn(figure, folder / name)
     return folder
+
+
+def save_evaluations(evaluations: Mapping[str, Evaluation], folder: str | Path) -> Path:
+    """Write each into its own folder, and side by side `comparison.md` and `coefficients.png`.
+
+    Raises:
+        ImageError: a file cannot be written.
+    """
+    folder = Path(folder)
+    lines = ["| | targets | prediction | plain | response | random |", "| --- " * 6 + "|"]
+    for name, evaluation in evaluations.items():
+        save_evaluation(evaluation, folder / name)
+        summary = evaluation.summary()
+        cells = [
+            f"{summary[who]['median_deg']:.2f} / {summary[who]['max_deg']:.2f}"
+            for who in ("prediction", "plain", "response", "random")
+        ]
+        lines.append(f"| {name} | {len(evaluation.targets)} | {' | '.join(cells)} |")
+    lines += ["", "Angles to the target in degrees, median / maximum.", ""]
+    with written_whole(folder / "comparison.md") as file:
+        file.write("\n".join(lines).encode())
+    shares = {name: evaluation.coefficients for name, evaluation in evaluations.items()}
+    _drawn(coefficient_bars(shares), folder / "coefficients.png")
+    return folder
+
+
+def _drawn(figure: Figure, path: Path) -> None:
+    with written_whole(path) as file:
+        figure.savefig(file, format="png", dpi=120)
 
 
 def table_rows(evaluation: Evaluation) -> list[dict[str, float | int | str]]:
@@ -77,22 +108,24 @@ def markdown(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def coefficient_bars(evaluations: Mapping[str, Evaluation], *, most: int = 8) -> Figure:
+def coefficient_bars(shares: Mapping[str, Float[Tensor, " n"]], *, most: int = 8) -> Figure:
     """Stacked bars: how much of the targets lies in the left-singular vectors, the smallest singular value lowest.
+
+    `shares` are evaluations' coefficients, a bar each.
 
     The height of the lowest part says how well the plain answer does; fragmented bars say that it fails.
     """
-    figure = Figure(figsize=(1.6 + 0.9 * len(evaluations), 3.6), layout="constrained")
+    figure = Figure(figsize=(1.6 + 0.9 * len(shares), 3.6), layout="constrained")
     axes = figure.add_subplot()
-    for place, evaluation in enumerate(evaluations.values()):
+    for place, coefficients in enumerate(shares.values()):
         base = 0.0
-        values = evaluation.coefficients.tolist()
+        values = coefficients.tolist()
         for order, share in enumerate([*values[:most], sum(values[most:])]):
             shade = 0.25 + 0.6 * order / most
             color = _COLORS["prediction"] if order == 0 else (shade, shade, shade)
             axes.bar(place, share, bottom=base, color=color, edgecolor="white", linewidth=0.5, width=0.7)
             base += share
-    axes.set_xticks(range(len(evaluations)), list(evaluations))
+    axes.set_xticks(range(len(shares)), [name.replace(", ", "\n") for name in shares])
     axes.set_ylim(0, 1)
     axes.set_ylabel("share of the target, by singular vector")
     axes.spines[["top", "right"]].set_visible(False)

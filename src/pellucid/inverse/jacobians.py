@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pellucid.inverse.linear_algebra import gram
+
 __all__ = ["Linearization", "chunk_of", "jacobian_rows", "linearized"]
 
 Function = Callable[[Tensor], Tensor]
@@ -29,13 +31,16 @@ _MEMORY_SHARE = 0.5  # of what is free: beyond it a Jacobian lives in a file
 
 @dataclass(frozen=True)
 class Linearization:
-    """A picture's response [n] and the Jacobian of it [n, m], both the mean over some places around the picture.
+    """A picture's response [n] and the Jacobian J of it [n, m], both the mean over some places around the picture.
 
-    `bytes_on_disk` is the size of the file that the Jacobian lives in, 0 where memory holds it.
+    `spread` [n, n] says how uncertain a mean of several is: the expected E E^T of its error E, from how the pairs of
+    places differ; None where there is one pair, or one place. `bytes_on_disk` is the size of the files that Jacobians
+    live in, 0 where memory holds them.
     """
 
     response: Float[Tensor, " n"]
     jacobian: Float[Tensor, "n m"]
+    spread: Float[Tensor, "n n"] | None = None
     bytes_on_disk: int = 0
 
 
@@ -49,22 +54,48 @@ def linearized(
 ) -> list[Linearization]:
     """The responses and Jacobians of `function`, `[b, m] -> [b, n]`, at parameters, as the mean over shifts of them.
 
-    None among the shifts is the place itself. Row i of the result must depend on row i of the argument alone. What
-    memory does not hold is kept in a temporary file, gone with the last that uses it.
+    None among the shifts is the place itself; two that follow each other count as one draw, an antithetic pair. Row i
+    of the result must depend on row i of the argument alone. What memory does not hold is kept in a temporary file,
+    gone with the last that uses it.
     """
-    total: Tensor | None = None
-    jacobian, on_disk = torch.empty(0), 0
+    pairs = [shifts[first : first + 2] for first in range(0, len(shifts), 2)]
     chunk = chunk_of(num_pixels, len(flat))
+    response, mean, on_disk = _mean_over(function, flat, pairs[0], chunk, None)
+    if len(pairs) == 1:
+        return [Linearization(*one, None, on_disk) for one in zip(response.cpu(), mean, strict=True)]
+    squares = [gram(one) for one in mean]
+    mean /= len(pairs)
+    again: Tensor | None = None
+    for pair in pairs[1:]:
+        more, again, more_on_disk = _mean_over(function, flat, pair, chunk, again)
+        response, on_disk = response + more, on_disk + more_on_disk
+        for row, one in enumerate(again):
+            squares[row] += gram(one)
+            mean[row].add_(one, alpha=1 / len(pairs))
+    spreads = [(square / len(pairs) - gram(one)) / (len(pairs) - 1) for square, one in zip(squares, mean, strict=True)]
+    responses = (response / len(pairs)).cpu()
+    return [Linearization(*one, on_disk) for one in zip(responses, mean, spreads, strict=True)]
+
+
+def _mean_over(
+    function: Function, flat: Tensor, shifts: Sequence[Tensor | None], chunk: int, into: Tensor | None
+) -> tuple[Tensor, Tensor, int]:
+    """The mean response [b, n] and Jacobian [b, n, m] over a few shifts, and the bytes newly taken on the disk."""
+    jacobian, on_disk = into, 0
+    if jacobian is not None:
+        jacobian.zero_()
+    total: Tensor | None = None
     for shift in shifts:
         response: Tensor | None = None
         for units, response, rows in jacobian_rows(function, flat if shift is None else flat + shift, chunk):
-            if not jacobian.numel():
+            if jacobian is None:
                 jacobian, on_disk = _zeros((len(flat), response.shape[1], flat.shape[1]), rows.dtype)
             jacobian[:, units].add_(rows.to("cpu"), alpha=1 / len(shifts))
         assert response is not None
         total = response.double() / len(shifts) if total is None else total + response.double() / len(shifts)
     assert total is not None
-    return [Linearization(one, rows, on_disk) for one, rows in zip(total.cpu(), jacobian, strict=True)]
+    assert jacobian is not None
+    return total, jacobian, on_disk
 
 
 def jacobian_rows(

@@ -11,8 +11,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pellucid.inverse.answers import Evidence
 from pellucid.inverse.linear_algebra import metric
 from pellucid.inverse.nonnegative import nonnegative_minimum
+from pellucid.inverse.solve import uncertainty
 
 __all__ = ["EXCITED", "excited", "objective_among"]
 
@@ -30,12 +32,14 @@ def excited(responses: Float[Tensor, "u m"], usual: Float[Tensor, " m"]) -> Bool
     return (rise >= EXCITED * most.clamp(min=0)) & (rise > 0) | (rise == most)
 
 
-def objective_among(
-    gram: Float[Tensor, "m m"], response: Float[Tensor, " m"], cosine_power: int, among: Bool[Tensor, " m"]
-) -> Float[Tensor, " m"]:
-    """The objective of length 1, nonnegative and of these units alone, that leaves the smallest gradient |J^T M t|."""
+def objective_among(evidence: Evidence, cosine_power: int, among: Bool[Tensor, " m"]) -> Float[Tensor, " m"]:
+    """The objective of length 1, nonnegative and of these units alone, that leaves the smallest gradient |J^T M t|, in
+    relation to how uncertain that is.
+    """
+    response = evidence.response
     turned = metric(response, cosine_power)
-    matrix = (turned @ gram @ turned)[among][:, among]
+    matrix = (turned @ evidence.gram @ turned)[among][:, among]
+    off = (turned @ uncertainty(evidence.gram, evidence.spread) @ turned)[among][:, among]
     objective = torch.zeros(len(response), dtype=torch.float64)
     if len(matrix) == 1:
         objective[among] = 1.0
@@ -44,5 +48,5 @@ def objective_among(
     first, second = vectors[:, 0], vectors[:, 1]
     fires = response.double()[among]
     starts = [first, -first, fires, second, -second]
-    objective[among] = nonnegative_minimum(matrix, torch.eye(len(matrix), dtype=torch.float64), starts, fires)
+    objective[among] = nonnegative_minimum(matrix, off, starts, fires)
     return objective

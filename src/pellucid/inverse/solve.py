@@ -11,7 +11,10 @@ from torch import Tensor
 from pellucid.inverse.linear_algebra import complement, metric, metric_inverse, orthonormal
 from pellucid.inverse.nonnegative import nonnegative_minimum
 
-__all__ = ["Solution", "modulo", "solved"]
+__all__ = ["Solution", "modulo", "solved", "uncertainty"]
+
+
+_LEAST_SPREAD = 1e-3  # of |J_i|^2: a picture's ascent ends near its optimum, not in it, however certain the Jacobian is
 
 
 @dataclass(frozen=True)
@@ -37,29 +40,42 @@ def solved(
     excluded: Float[Tensor, "n d"],
     *,
     nonnegative: bool,
+    spread: Float[Tensor, "n n"] | None = None,
 ) -> Solution:
     """The objectives t of length 1 that make the gradient J^T M t smallest, from `gram` = J J^T.
 
     `excluded` is an orthonormal basis of W-perp: M t is kept perpendicular to it. The plain answer makes the gradient
-    itself smallest. The nonnegative one makes it smallest in relation to what the same weights would leave if the
-    units' gradients did not cancel, sum_i (M t)_i^2 |J_i|^2: a unit that hardly moves anything leaves little gradient
-    whatever the picture, and would be the plain answer.
+    itself smallest. The nonnegative one makes it smallest in relation to how uncertain it is, (M t)^T S (M t) with the
+    `spread` S of the mean Jacobian (total least squares: Golub & Van Loan, "An Analysis of the Total Least Squares
+    Problem", 1980). Where S is not known, in relation to what the same weights would leave if the units' gradients did
+    not cancel, sum_i (M t)_i^2 |J_i|^2. Either way, a unit that hardly moves anything is not the answer for every
+    picture, though it leaves little gradient in all.
     """
     m = metric(response, cosine_power)
     space = complement(orthonormal(m @ excluded))
     values, vectors = torch.linalg.eigh(space.T @ m @ gram @ m @ space)
     lifted = space @ vectors
     plain, second = (_towards(response, lifted[:, place]) for place in (0, min(1, lifted.shape[1] - 1)))
-    found = _nonnegative(gram, m, excluded, response, [plain, -plain, second, -second]) if nonnegative else None
+    found = None
+    if nonnegative:
+        starts = [plain, -plain, second, -second]
+        found = _nonnegative(gram, uncertainty(gram, spread), m, excluded, response, starts)
     return Solution(plain, second, found, values.clamp(min=0).sqrt(), lifted, excluded)
 
 
-def _nonnegative(gram: Tensor, m: Tensor, excluded: Tensor, response: Tensor, starts: list[Tensor]) -> Tensor:
+def uncertainty(gram: Float[Tensor, "n n"], spread: Float[Tensor, "n n"] | None) -> Float[Tensor, "n n"]:
+    """What J^T v is expected to be off by: the matrix S of v^T S v. Without a `spread`, each row's own length."""
+    alone = torch.diag(gram.diagonal())
+    return alone if spread is None else spread + _LEAST_SPREAD * alone
+
+
+def _nonnegative(
+    gram: Tensor, uncertain: Tensor, m: Tensor, excluded: Tensor, response: Tensor, starts: list[Tensor]
+) -> Tensor:
     # With a space left out, z alone would slide into it: what counts is z modulo that space, P_W M z.
     kept = (torch.eye(len(m), dtype=torch.float64) - excluded @ excluded.T) @ m
-    apart = kept.T @ (gram.diagonal()[:, None] * kept)
     side = response.double() @ torch.linalg.inv(m) @ kept
-    return nonnegative_minimum(kept.T @ gram @ kept, apart, [*starts, response.double()], side)
+    return nonnegative_minimum(kept.T @ gram @ kept, kept.T @ uncertain @ kept, [*starts, response.double()], side)
 
 
 def _towards(response: Tensor, vector: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from PIL import Image
 from pellucid.ascent.source import Portrait
 from pellucid.images.files import write
 from pellucid.images.sheets import contact_sheet, picture
-from pellucid.images.sidecars import written_whole
+from pellucid.images.whole_files import written_whole
 from pellucid.measure.about import MEANINGS
 from pellucid.measure.manipulation import HIGH_REACH
 from pellucid.models.targets import Target

@@ -1,9 +1,9 @@
-"""The pictures that a survey shows as examples, small and whole, as the network saw them."""
+"""The pictures that a survey shows as examples, small and whole, as the network saw them. Read without torch."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,16 +14,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pellucid.errors import TableError
-from pellucid.images.sheets import picture as shown
-from pellucid.images.sidecars import written_whole
-from pellucid.models.model import Model
-from pellucid.survey.dataset import Dataset
-from pellucid.survey.reading import batches
+from pellucid.images.whole_files import written_whole
 
-__all__ = ["Pictures", "gather"]
+__all__ = ["SCHEMA", "Pictures"]
 
-_QUALITY = 90  # of WebP: what is lost is not seen beside the network's own size
-_SCHEMA = pa.schema(
+SCHEMA = pa.schema(
     [
         ("picture", pa.int64()),  # its place in the dataset
         ("name", pa.string()),
@@ -86,28 +81,6 @@ class Pictures(Mapping[int, Image.Image]):
             table = pq.read_table(path)
         except (pa.ArrowException, OSError) as error:
             raise TableError(f"cannot read the pictures of a survey from '{path}': {error}") from None
-        if table.schema.names != _SCHEMA.names:
+        if table.schema.names != SCHEMA.names:
             raise TableError(f"'{path}' holds no pictures of a survey")
         return cls(table)
-
-
-def gather(dataset: Dataset, model: Model, batch: int, wanted: Sequence[int], names: Sequence[str] | None) -> Pictures:
-    """Read the wanted pictures again, and keep them as the network saw them."""
-    parts = []
-    for one in batches(dataset, model, batch, wanted=wanted):
-        labels = one.labels.tolist()
-        columns = {
-            "picture": one.places.tolist(),
-            "name": list(one.names),
-            "label": labels,
-            "class": ["" if label < 0 else str(label) if names is None else names[label] for label in labels],
-            "image": [_encoded(image) for image in one.images],
-        }
-        parts.append(pa.RecordBatch.from_pydict(columns, schema=_SCHEMA))
-    return Pictures(pa.Table.from_batches(parts, schema=_SCHEMA))
-
-
-def _encoded(image: Any) -> bytes:
-    buffer = io.BytesIO()
-    shown(image).convert("RGB").save(buffer, "WEBP", quality=_QUALITY)
-    return buffer.getvalue()

@@ -59,7 +59,7 @@ class Survey:
         Raises:
             ImageError: it cannot be written there.
         """
-        from pellucid.images.sidecars import written_whole
+        from pellucid.images.whole_files import written_whole
 
         folder = Path(folder)
         self.table.save(folder / "units.parquet")

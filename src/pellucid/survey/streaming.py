@@ -15,8 +15,9 @@ from pellucid.survey.checkpoint import Checkpoint, SurveyFolder
 from pellucid.survey.columns import examples_of, table_of, used_pictures
 from pellucid.survey.dataset import Dataset
 from pellucid.survey.fields import receptive_fields
+from pellucid.survey.gathering import gather
 from pellucid.survey.open_dataset import open_dataset
-from pellucid.survey.pictures import Pictures, gather
+from pellucid.survey.pictures import Pictures
 from pellucid.survey.reading import Batch, batches, to_network
 from pellucid.survey.result import Survey
 from pellucid.survey.settings import Settings, chosen_layers, fast_enough_and_true, usual_batch

@@ -8,17 +8,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
 from pellucid.errors import TableError, did_you_mean
-from pellucid.images.sidecars import written_whole
-from pellucid.models.model import Model
+from pellucid.images.whole_files import written_whole
 
-__all__ = ["KEY", "About", "UnitTable"]
+__all__ = ["KEY", "About", "Network", "UnitTable"]
 
 KEY = "target"
 """The name of the column of keys: the text of a `Target`, e.g. `mixed4a:12`."""
@@ -32,6 +31,18 @@ class About:
 
     meaning: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Network(Protocol):
+    """What a table keeps of a `Model`: tables are read without torch."""
+
+    name: str
+
+    @property
+    def weights_hash(self) -> str:
+        """Of its weights."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class UnitTable:
     @classmethod
     def of(
         cls,
-        model: Model,
+        model: Network,
         targets: Sequence[object],
         columns: Mapping[str, tuple[Sequence[Any] | pa.Array, About]],
     ) -> UnitTable:

@@ -45,6 +45,10 @@ atlas = typer.Typer(
 Folder = Annotated[
     str, typer.Argument(metavar="DIR|URL", help="An atlas: a folder, or s3://…, memory://….", show_default=False)
 ]
+Network = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="The network, where the atlas names a Python file or none.", show_default=False),
+]
 Patterns = Annotated[
     list[str] | None,
     typer.Option(
@@ -136,12 +140,7 @@ def verify(folder: Folder, as_json: AsJson = False) -> None:
 @atlas.command()
 def repair(
     folder: Folder,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL", help="The network, where the atlas names a Python file or none.", show_default=False
-        ),
-    ] = None,
+    model: Network = None,
     as_json: AsJson = False,
     weights: Weights = None,
 ) -> None:
@@ -173,6 +172,25 @@ def merge(
     added = merged(folders, output)
     made = Atlas.open(output)
     note(f"{added} pictures added; {len(made)} of {made.card.num_pictures} are in {output}")
+
+
+@atlas.command()
+def feeds(
+    folder: Folder,
+    model: Network = None,
+    weights: Weights = None,
+) -> None:
+    """Work out which units of the next layer each unit feeds, for the pages; a sweep in one process does so itself."""
+    from pellucid.atlas.store import Atlas
+
+    found = Atlas.open(folder)
+    with watched() as watch:
+        watch.says(f"loading {found.card.model.name}")
+        net = _network(found.card, folder, model, weights)
+        from pellucid.app.cli.atlas_feeds import put_feeds
+
+        count = put_feeds(net, found, watch)
+    note(f"{count} units: what each feeds, and what feeds it, is on its page now: pellucid view {folder}")
 
 
 def _network(card: Card, folder: str | Path, model: str | None, weights: str | None) -> Model:

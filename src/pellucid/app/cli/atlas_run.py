@@ -7,6 +7,7 @@ import time
 
 import typer
 
+from pellucid.app.cli.atlas_feeds import lacks_feeds, put_feeds
 from pellucid.app.cli.progress import Watch
 from pellucid.app.cli.tables import note, print_table
 from pellucid.ascent.progress import duration
@@ -16,7 +17,9 @@ from pellucid.atlas.estimate import Estimate, estimate
 from pellucid.atlas.outcome import SweepProgress, SweepReport
 from pellucid.atlas.place import Place
 from pellucid.atlas.stock import take_stock
+from pellucid.atlas.store import Atlas
 from pellucid.atlas.sweeping import Sweep
+from pellucid.errors import PellucidError
 from pellucid.models.model import Model
 
 __all__ = ["carry_out"]
@@ -57,11 +60,29 @@ def carry_out(
     with watch.stops_on_interrupt():
         following = _Following(watch, quiet=as_json)
         report = Sweep(place, plan.card, following, retry_failed=retry_failed, stock=stock).run(model, workers)
+    lacking = "" if report.left or workers is not None else _fed(model, place, watch)
     if as_json:
         typer.echo(json.dumps(_result(plan, report)))
     else:
         _tell(report)
+        if lacking:
+            note(f"what its units feed is not known ({lacking}): pellucid atlas feeds {place.url}")
     return 130 if report.interrupted else 0
+
+
+def _fed(model: Model, place: Place, watch: Watch) -> str:
+    """See to it that a whole atlas knows what its units feed, which takes as long as a step or two of each; in words
+    what keeps it from that, empty where nothing does."""
+    atlas = Atlas.open(place)
+    if not lacks_feeds(atlas):
+        return ""
+    try:
+        put_feeds(model, atlas, watch)
+    except KeyboardInterrupt:
+        return "interrupted"
+    except PellucidError as error:
+        return str(error)
+    return ""
 
 
 class _Following:

@@ -142,7 +142,7 @@ def _drawn(net: Model, pictures: Rendering | Tensor, found: Inversion) -> Tensor
 def _save_chart(net: Model, pictures: Rendering | Tensor, found: Inversion, drawn: Tensor | None, file: Path) -> None:
     from torch import Tensor
 
-    from pellucid.images.sidecars import written_whole
+    from pellucid.images.whole_files import written_whole
     from pellucid.inverse.chart import chart
 
     low, high = net.value_range

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pellucid.app.site.opening import opened
 from pellucid.atlas.store import Atlas
 from pellucid.errors import PellucidError
 from pellucid.survey.pictures import Pictures
-from pellucid.survey.result import Survey
+from pellucid.survey.unit_table import UnitTable
 
 __all__ = ["SURVEY", "example_bytes", "example_caption", "is_example", "survey_beside"]
 
@@ -19,15 +20,18 @@ SURVEY = "survey"
 _WORDS = ("class_name", "caption", "label", "name", "path", "id")
 
 
-def survey_beside(atlas: Atlas) -> Survey | None:
-    """The survey in an atlas's folder, of the same network; None where there is none that can be read."""
+def survey_beside(atlas: Atlas) -> tuple[UnitTable, Pictures] | None:
+    """The survey in an atlas's folder, of the same network: its table, and the pictures that this speaks of; None
+    where there is none that can be read."""
     if not atlas.place.is_local or not Path(atlas.place.path(SURVEY)).is_dir():
         return None
+    from pellucid.survey.result import Survey  # and with it torch, which a viewer otherwise does without
+
     try:
         found = Survey.load(atlas.place.path(SURVEY))
     except PellucidError:
         return None
-    return found if found.table.model_hash == atlas.card.model.hash else None
+    return (found.table, found.pictures) if found.table.model_hash == atlas.card.model.hash else None
 
 
 def example_bytes(entry: Any, pictures: Pictures | None) -> bytes | None:
@@ -37,7 +41,10 @@ def example_bytes(entry: Any, pictures: Pictures | None) -> bytes | None:
     if not isinstance(entry, dict):
         return None
     if pictures is not None and isinstance(entry.get("picture"), int):
-        return _cut(pictures, entry) if entry["picture"] in pictures else None
+        try:
+            return _cut(pictures, entry) if entry["picture"] in pictures else None
+        except (OSError, ValueError):
+            return None
     return next((found for value in entry.values() if (found := example_bytes(value, None))), None)
 
 
@@ -60,10 +67,13 @@ def example_caption(entry: Any, pictures: Pictures | None) -> str | None:
 
 
 def _cut(pictures: Pictures, example: Mapping[str, Any]) -> bytes:
-    box = tuple(example[side] for side in ("left", "top", "right", "bottom"))
-    with pictures[example["picture"]] as whole:
-        if box == (0, 0, *whole.size):
-            return pictures.encoded(example["picture"])
+    data = pictures.encoded(example["picture"])
+    with opened(data) as whole:
+        width, height = whole.size
+        left, top = max(0, example["left"]), max(0, example["top"])
+        box = (left, top, min(width, example["right"]), min(height, example["bottom"]))
+        if box == (0, 0, width, height):
+            return data
         buffer = io.BytesIO()
         whole.convert("RGB").crop(box).save(buffer, "WEBP", quality=90)
     return buffer.getvalue()

@@ -18,13 +18,15 @@ from pellucid.survey.unit_table import UnitTable
 __all__ = ["Column", "Kind", "Known"]
 
 Kind = Literal["number", "text", "label", "histogram", "edges", "examples", "values", "links", "other"]
-_TITLES = {  # of a survey's columns
+_TITLES = {  # of the columns of a survey, and of what feeds what
     "highest": "dataset examples",
     "slightly_positive": "examples, slightly positive",
     "slightly_negative": "examples, slightly negative",
     "lowest": "examples, lowest",
     "fires": "fires on, as a share",
     "classes": "classes of the examples",
+    "feeds": "what it feeds",
+    "fed_by": "what feeds it",
 }
 _LABELS = ("label", "top_class", "top_label", "class_name", "name")
 
@@ -70,7 +72,8 @@ class Known:
         survey = survey_beside(atlas)
         if survey is None:
             return cls(tables, tuple(unread))
-        return cls({SURVEY: survey.table, **tables}, tuple(unread), survey.pictures)
+        table, pictures = survey
+        return cls({SURVEY: table, **tables}, tuple(unread), pictures)
 
     @property
     def names(self) -> tuple[str, ...]:

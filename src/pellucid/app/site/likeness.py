@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from pellucid.app.site.opening import opened
 from pellucid.atlas.shards import Picture
 from pellucid.atlas.store import Atlas
 from pellucid.errors import AtlasError
@@ -75,9 +75,9 @@ class Likeness:
             data = self._atlas.image(one.target)
             if data is None:
                 return None
-            with Image.open(io.BytesIO(data)) as picture:
+            with opened(data) as picture:
                 return np.asarray(picture.convert("RGB").resize((_PX, _PX), Image.Resampling.BOX), np.uint8)
-        except (AtlasError, OSError, UnidentifiedImageError, ValueError):
+        except (AtlasError, OSError, ValueError):
             return None
 
 

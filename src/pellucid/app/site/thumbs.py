@@ -7,8 +7,9 @@ import threading
 from collections import OrderedDict
 from functools import cache
 
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
+from pellucid.app.site.opening import opened
 from pellucid.app.site.shelf import Volume
 from pellucid.atlas.shards import Picture
 
@@ -51,16 +52,16 @@ class Thumbs:
 
 
 def smaller(data: bytes, px: int = SMALL_PX) -> bytes:
-    """An encoded picture with no side above `px`, as JPEG; what cannot be read is passed on as it is."""
+    """An encoded picture with no side above `px`, as JPEG; `nothing` where it cannot be read, or is far too large."""
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with opened(data) as picture:
             if max(picture.size) <= px:
                 return data
             picture.thumbnail((px, px), Image.Resampling.LANCZOS)
             buffer = io.BytesIO()
             _on_grey(picture).save(buffer, "JPEG", quality=88)
-    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError):
-        return data
+    except (OSError, ValueError):
+        return nothing()
     return buffer.getvalue()
 
 

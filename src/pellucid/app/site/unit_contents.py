@@ -20,6 +20,7 @@ __all__ = ["alike_contents", "unit_contents"]
 _MOST_LINKS = 48
 _MOST_EXAMPLES = 48
 _MOST_CLASSES = 6
+_WIRING = ("feeds", "fed_by")  # columns that tell how units are wired, and not which are like each other
 # Names under which tables keep the number and the words that belong to one entry of a list.
 _NUMBERS = ("activation", "response", "score", "similarity", "weight", "value", "cosine", "correlation")
 
@@ -158,7 +159,14 @@ def _links(volume: Volume, column: Column, target: str) -> dict[str, Any] | None
             continue
         value = _first(entry, _NUMBERS) if isinstance(entry, dict) else number
         items.append({"layer": place[0], "unit": place[1], "value": finite(value)})
-    return {"title": column.title.capitalize(), "about": column.about, "items": items} if items else None
+    if not items:
+        return None
+    return {
+        "title": column.title.capitalize(),
+        "about": column.about,
+        "items": items,
+        "is_wiring": column.name in _WIRING,
+    }
 
 
 def _numbers_beside(volume: Volume, column: Column, target: str, count: int) -> list[float | None]:

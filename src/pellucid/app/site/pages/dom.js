@@ -29,8 +29,12 @@
     if (!Number.isFinite(value)) return "–";
     const size = Math.abs(value);
     if (Number.isInteger(value) && size < 1e7) return value.toLocaleString("en");
-    return size !== 0 && (size < 1e-3 || size >= 1e7) ? value.toExponential(2) : String(Number(value.toPrecision(3)));
+    const text = size !== 0 && (size < 1e-3 || size >= 1e7) ? value.toExponential(2) : String(Number(value.toPrecision(3)));
+    return text.replace(/^-/, "−");
   };
+
+  /** What a table says of itself, as a sentence among others. */
+  P.sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
   P.count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 

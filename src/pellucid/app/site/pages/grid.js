@@ -71,6 +71,7 @@
       const fresh = [];
       for (let index = first; index < last; index += 1) if (!tiles.has(index)) fresh.push(ensure(index).element);
       box.append(...fresh);
+      box.dataset.part = tiles.size < total ? `${tiles.size.toLocaleString("en")} of ${total.toLocaleString("en")}: those near what the window showed` : "";
       const jumped = Math.abs(top - seen) > 3 * innerHeight; // dragging the bar: do not ask for what flies past
       seen = top;
       clearTimeout(timer);

@@ -72,13 +72,13 @@
 
   P.views.like = async (view, { layer, unit }) => {
     const [data, alike] = await Promise.all([P.data.unit(P.book.main, layer, unit), P.data.alike(P.book.main, layer, unit)]);
-    const groups = [...data.links, alike].filter(Boolean);
+    const groups = [...data.links.filter((group) => !group.is_wiring), alike].filter(Boolean);
     P.title(`Like ${data.target}`);
     const own = P.tile({ layer, unit, label: data.label, named: true });
     own.load();
     P.fill(view, h("h1", {}, "Like ", h("a", { href: P.href(P.to.unit(layer, unit)) }, data.target)),
       h("div", { class: "strip" }, own.element),
-      groups.length ? groups.map((group) => h("section", { class: "part" }, h("h2", {}, group.title), h("p", { class: "quiet" }, group.about),
+      groups.length ? groups.map((group) => h("section", { class: "part" }, h("h2", {}, group.title), h("p", { class: "quiet" }, P.sentence(group.about)),
         P.strip(group.items.map((one) => ({ ...one, note: P.number(one.value) })), group.title))) : h("p", {}, "Nothing is known of what it is like."));
   };
 

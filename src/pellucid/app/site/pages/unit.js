@@ -59,14 +59,19 @@
   };
 
   const section = (title, about, ...content) => h("section", { class: "part" },
-    h("h2", {}, title), about && h("p", { class: "quiet" }, about), content);
+    h("h2", {}, title), about && h("p", { class: "quiet" }, P.sentence(about)), content);
 
   const examples = (group) => section(group.title, group.about, h("ul", { class: "examples" }, group.items.map((one) => h("li", {},
     h("figure", {}, P.image(P.data.picture(one.src), one.caption || "a picture of the data set"),
       h("figcaption", {}, P.number(one.value), one.caption && h("span", { title: one.caption }, one.caption)))))));
 
-  const related = (group, data) => section(group.title, group.about,
-    P.strip(group.items.map((one) => ({ ...one, note: P.number(one.value), named: true })), `${group.title} of ${data.target}`));
+  const strip = (group, items, data) =>
+    items.length > 0 && P.strip(items.map((one) => ({ ...one, note: P.number(one.value), named: true })), `${group.title} of ${data.target}`);
+
+  /* Weights up and down are rows of their own. */
+  const related = (group, data) => section(group.title, group.about, group.is_wiring
+    ? [strip(group, group.items.filter((one) => one.value >= 0), data), strip(group, group.items.filter((one) => one.value < 0), data)]
+    : strip(group, group.items, data));
 
   /* Comes after the page: the pictures of the whole atlas are looked at when it is first asked for. */
   const alike = (data) => {
@@ -74,7 +79,7 @@
     P.data.alike(P.book.main, data.layer, data.unit).then((group) => {
       if (!group) return;
       place.append(related({ ...group, items: group.items.slice(0, 14) }, data),
-        h("p", { class: "links" }, h("a", { href: P.href(P.to.like(data.layer, data.unit)) }, "More units like this one")));
+        h("p", { class: "links more" }, h("a", { href: P.href(P.to.like(data.layer, data.unit)) }, "More units like this one")));
     }).catch((error) => place.append(h("p", { class: "fault" }, error.message)));
     return place;
   };
