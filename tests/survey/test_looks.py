@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 import pellucid as pl
 from pellucid.survey.looks import Looks
+from pellucid.survey.streaming import survey
 from pellucid.survey.summary import summarise
 
 PX = 96
@@ -58,7 +60,7 @@ def test_a_large_map_is_seen_as_it_was(then: Callable[[torch.Tensor], torch.Tens
         model = model.at(precision="float32")
     pictures = torch.rand(PICTURES, 3, PX, PX)
     layers = ("first.0", "first", *(["then"] if isinstance(then, nn.Module) else []), "second")
-    found = summarise(model, pictures, layers)
+    found = summarise(model, pictures, layers).by_unit()
     at = 0
     for name in layers:
         value = model.tap(pictures, [name])[name]
@@ -85,3 +87,30 @@ def test_of_equal_peaks_the_first_position_counts() -> None:
     for one in (model, model.at(precision="float32"), model.at(precision="bfloat16")):
         found = summarise(one, torch.rand(PICTURES, 3, PX, PX), ["second"])
         assert found.places.unique().tolist() == [0]
+
+
+@pytest.mark.parametrize("changes", [lambda x: False, lambda x: bool(x.mean() > 0.5)], ids=["never", "by picture"])
+def test_what_layers_share_is_the_same_however_a_network_is_wired(changes: Callable[[torch.Tensor], bool]) -> None:
+    """Layers that share a column on one picture, and on the next do not, end with the same numbers."""
+
+    class Wired(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Sequential(nn.Conv2d(3, 4, 1))
+            self.then = nn.ReLU()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen = self.inner(x)
+            return cast("torch.Tensor", self.then(seen.clone() if changes(x) else seen))
+
+    torch.manual_seed(0)
+    pictures = [torch.rand(3, 8, 8) * (0.4 + 0.1 * number) for number in range(12)]
+    found = survey(pl.Model(Wired(), size=8), pictures, k=3, batch=1, precision="float32").table
+    assert len(found) == 3 * 4
+    for unit in range(4):
+        rows = [found.row(f"{layer}:{unit}") for layer in ("inner.0", "inner", "then")]
+        assert rows[0] is not None
+        for facet in ("highest", "lowest", "slightly_positive", "max_histogram", "fires"):
+            assert all(row is not None and row[facet] == rows[0][facet] for row in rows)
+        means = [row["mean_activation"] for row in rows if row is not None]
+        assert means[0] == means[1] < means[2]

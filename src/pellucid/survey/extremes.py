@@ -23,11 +23,20 @@ class Extremes:
     pictures: Int64[Tensor, "n k"]
     places: Int32[Tensor, "n k"]
 
+    @property
+    def k(self) -> int:
+        """How many of each unit are kept."""
+        return self.values.shape[1]
+
     @classmethod
     def none_yet(cls, units: int, k: int, sign: int) -> Extremes:
         """Nothing seen so far."""
         nowhere = torch.full((units, k), -1)
         return cls(sign, torch.full((units, k), -torch.inf * sign), nowhere, nowhere.int())
+
+    def of(self, columns: Int64[Tensor, " m"]) -> Extremes:
+        """Those of some units."""
+        return Extremes(self.sign, self.values[columns], self.pictures[columns], self.places[columns])
 
     def add(self, values: Float[Tensor, "n b"], pictures: Int64[Tensor, " b"], places: Int32[Tensor, "b n"]) -> None:
         """Take in the values of some more pictures; what is no better than the last of the k costs next to nothing."""
@@ -37,7 +46,7 @@ class Extremes:
             return
         units, rows, counts = unit.unique_consecutive(return_inverse=True, return_counts=True)
         column = torch.arange(len(unit)) - (counts.cumsum(0) - counts)[rows]
-        k, shape = self.values.shape[1], (len(units), int(counts.max()))
+        k, shape = self.k, (len(units), int(counts.max()))
 
         def beside(known: Tensor, found: Tensor, nothing: float | int) -> Tensor:
             """The k known of those units, and to their right what may be better, in order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float, Int32, Int64
@@ -38,6 +38,10 @@ class Histograms:
         zeros = torch.zeros(units, dtype=torch.int64)
         infinite = torch.full((units,), torch.inf, dtype=torch.float64)
         return cls(infinite, -infinite, zeros, zeros.clone(), torch.zeros(units, BINS, dtype=torch.int32))
+
+    def of(self, columns: Int64[Tensor, " m"]) -> Histograms:
+        """Those of some units."""
+        return Histograms(*(getattr(self, part.name)[columns] for part in fields(self)))
 
     def add(self, values: Float[Tensor, "n b"]) -> None:
         """Count some more values; they are finite."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Generic, TypeVar, cast
@@ -103,7 +103,12 @@ class Looks(TorchFunctionMode):
             return
         if waiting.value._version != waiting.version:
             raise Overwritten
-        self._found(waiting.names, self._means_of(waiting.value), self._peaks_of(waiting.value))
+        value, knows_peaks = waiting.value, self._known_peaks.of(waiting.value) is not None
+        looked = [(_mean(near), None if knows_peaks else Peaks.of(near)) for near in _near(value)]
+        means = self._known_means.keep(value, (torch.cat([mean for mean, _ in looked]),))
+        found = [peaks for _, peaks in looked if peaks is not None]
+        peaks = self._known_peaks.of(value) or self._known_peaks.keep(value, (Peaks.joined(found, 0),))
+        self._found(waiting.names, means, peaks)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: Any = (), kwargs: Any = None
@@ -152,7 +157,7 @@ class Looks(TorchFunctionMode):
         if source._version != waiting.version:
             raise Overwritten
         before, peaks, behind = [], [], []
-        for near in source.split(max(1, _NEAR_BYTES * len(source) // source.nbytes)):
+        for near in _near(source):
             before.append(_mean(near))
             peaks.append(Peaks.of(near))
             args, kwargs = ((near, *call[0][1:]), call[1]) if call[0] else ((), {**call[1], "input": near})
@@ -189,6 +194,11 @@ def _goes_along_units(value: Float[Tensor, "b n h w"]) -> bool:
 def _is_far(value: Tensor) -> bool:
     """Whether the map is one that no cache holds whole, and that a look goes over by pictures."""
     return value.ndim == 4 and value.nbytes > 2 * _NEAR_BYTES and _goes_along_units(value)
+
+
+def _near(value: Float[Tensor, "b n h w"]) -> Iterator[Float[Tensor, "k n h w"]]:
+    """A far map some pictures at a time, as many as a cache holds."""
+    yield from value.split(max(1, _NEAR_BYTES * len(value) // value.nbytes))
 
 
 def _mean(value: Float[Tensor, "b n h w"]) -> Float[Tensor, "b n 1 1"]:

@@ -36,6 +36,10 @@ class Sample:
         nothing = torch.zeros(0, dtype=torch.int64)
         return cls(seed, nothing, nothing, torch.zeros(0, units), torch.zeros(0, units, dtype=torch.int32))
 
+    def of(self, columns: Int64[Tensor, " k"]) -> Sample:
+        """The same draw of some units."""
+        return Sample(self.seed, self.keys, self.pictures, self.values[:, columns], self.places[:, columns])
+
     def add(self, values: Float[Tensor, "b n"], pictures: Int64[Tensor, " b"], places: Int32[Tensor, "b n"]) -> None:
         """Take in some more pictures: those that the draw falls on."""
         keys = Draws.from_keys([f"survey {self.seed} {picture}" for picture in pictures.tolist()]).keys
