@@ -22,7 +22,7 @@ from pellucid.measure.interpretability import (
 )
 from pellucid.measure.likeness import DreamSim, Features, Lpips, Ssim, best_likeness
 from pellucid.measure.manipulation import likeness_to_examples, suspicion
-from pellucid.measure.paths import path_similarity, ranked, similarity_of_paths
+from pellucid.measure.paths import held_together, path_similarity, ranked, ranks_at, similarity_of_paths
 from pellucid.measure.randomisation import reinitialised
 from pellucid.measure.strength import HELD_OUT, clean_scores, held_out, reach, robustness
 from pellucid.measure.transfer import transferability
@@ -102,6 +102,17 @@ def test_paths_are_compared_over_the_whole_layer() -> None:
         for j in range(2):
             a, b = (model.tap(one[None], ["last"])["last"].flatten() for one in (first[i], second[j]))
             assert float(found[i, j]) == pytest.approx(spearmanr(a, b).statistic, abs=1e-5)
+
+
+def test_one_forward_gives_the_ranks_of_many_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, shown = made(), images(3)
+    together = ranks_at(model, ["conv", "relu", "last"], shown)
+    for layer, found in together.items():
+        torch.testing.assert_close(found, ranks_at(model, [layer], shown)[layer])
+    assert list(held_together(model, ["conv", "relu", "last"], 500)) == [["conv", "relu", "last"]]
+    monkeypatch.setattr("pellucid.measure.paths._MOST_FLOATS", 3 * 2 * 6 * SIDE * SIDE)
+    assert list(held_together(model, ["conv", "relu", "last"], 3)) == [["conv", "relu"], ["last"]]
+    assert list(held_together(model, ["conv", "relu", "last"], 9)) == [["conv"], ["relu"], ["last"]]
 
 
 def test_path_similarity_by_loops_leaves_self_pairs_out() -> None:
