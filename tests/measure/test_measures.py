@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 import torch
@@ -195,13 +196,43 @@ def test_features_by_loops_do_not_mind_where_a_thing_lies() -> None:
     assert likeness(a[None], shifted[None]) > Ssim()(a[None], shifted[None])
 
 
-def test_a_perceptual_likeness_is_taken_only_where_its_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_perceptual_likeness_is_taken_only_where_its_weights_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    monkeypatch.delenv("PELLUCID_DREAMSIM", raising=False)
     for make in (DreamSim, Lpips):
         with pytest.raises(
             (MissingExtra, ModelError), match=r"pellucid\[perceptual\]|nothing is downloaded|not downloaded"
         ):
             make()
     assert best_likeness(made()).name == "cosine of last's mean activations in tiny"
+
+
+def test_lpips_by_the_library_itself_on_a_backbone_of_random_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lpips")
+    from torchvision.models import alexnet
+
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in alexnet(weights=None).state_dict().items()}
+    torch.manual_seed(0)
+    weights = {  # of the classifier, which is not used, one number for all, so that the file is small
+        name: 0.05 * torch.randn(shape) if "features" in name else torch.zeros(1).expand(shape)
+        for name, shape in shapes.items()
+    }
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(weights, tmp_path / "checkpoints/alexnet-owt-7be5be79.pth")
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    likeness = best_likeness(made())
+    assert likeness.name == "1 - LPIPS (AlexNet)"
+    shown = images(3, 2)
+    pairs = likeness(shown, shown)
+    torch.testing.assert_close(pairs.diagonal(), torch.ones(3))
+    torch.testing.assert_close(pairs, pairs.T, atol=1e-5, rtol=0)
+    nearly = shown[:1] * 0.95 + 0.05 * shown[1:2]
+    assert pairs[0, 1] < likeness(shown[:1], nearly)[0, 0] < 1
 
 
 def test_seed_agreement_by_loops() -> None:
