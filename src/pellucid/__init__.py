@@ -10,8 +10,9 @@ Names are loaded when they are first used: importing the package imports no torc
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from pellucid.first_used import loaded_when_used
 
 if TYPE_CHECKING:
     from pellucid import atlas, explain, inverse, measure, survey
@@ -98,14 +99,4 @@ _ROOMS = (
     "survey",
 )  # whose functions are called by the room's name: pl.inverse.invert
 
-
-def __getattr__(name: str) -> object:
-    if name in _ROOMS:
-        return importlib.import_module(f"pellucid.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pellucid' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = loaded_when_used(__name__, _HOMES, __all__, _ROOMS)

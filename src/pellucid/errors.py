@@ -24,6 +24,7 @@ __all__ = [
     "TargetError",
     "WeightsError",
     "did_you_mean",
+    "first_line",
     "is_out_of_memory",
 ]
 
@@ -105,6 +106,12 @@ def within_memory(what: str, num_bytes: int) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise OutOfMemory(f"{what} do not fit into memory") from None
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception of another library says, for a message: one line, at most 200 letters, no full stop."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (reason.strip() or type(error).__name__).partition("\n")[0][:200].rstrip(".")
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:

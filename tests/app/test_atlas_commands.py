@@ -129,7 +129,7 @@ def test_a_whole_atlas_knows_what_its_units_feed(pellucid: Run, tmp_path: Path) 
     shown = unit_contents(Shelf.open(tmp_path), 0, 0, 2, Routes())
     assert shown is not None
     (group,) = shown["links"]  # nothing feeds the first layer
-    assert group["title"] == "What it feeds"
+    assert (group["title"], group["is_wiring"]) == ("What it feeds", True)
     assert {one["unit"]: one["value"] for one in group["items"]} == {
         unit: pytest.approx(float(weight[unit, 2]), abs=1e-5) for unit in range(4)
     }
@@ -154,3 +154,12 @@ def test_what_feeds_what_is_refused_where_nothing_can(pellucid: Run, tmp_path: P
     code, _, err = pellucid("atlas", "feeds", tmp_path / "two", "--model", "default")
     assert (code, err.count("\n")) == (2, 1)
     assert "no layer 'one'" in err or "the table is of default with weights" in err
+
+
+def test_workers_leave_what_feeds_what_to_a_command(pellucid: Run, tmp_path: Path) -> None:
+    """A leader may have no accelerator."""
+    options = ("--units", "0", "--executor", "processes", "--workers", "1")
+    code, _, err = pellucid("atlas", MODEL, "-o", tmp_path, *options, *QUICK)
+    assert code == 0
+    assert f"what its units feed is not known (workers leave it to you): pellucid atlas feeds {tmp_path}" in err
+    assert Atlas.open(tmp_path).tables == ()

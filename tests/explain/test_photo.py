@@ -16,6 +16,7 @@ from pellucid.ascent.rendering import Status
 from pellucid.ascent.source import Portrait
 from pellucid.errors import ImageError, TableError, TargetError
 from pellucid.explain.explanation import Explanation
+from pellucid.explain.looks import framed_cell
 from pellucid.survey.result import Survey
 from spots import SIZE, Spots
 
@@ -74,6 +75,13 @@ def test_the_map_and_the_crop_are_where_the_unit_fires(found: Explanation) -> No
     torch.testing.assert_close(red.map, expected)
     assert red.place == (0, 6)
     assert red.box == (0, 6, 1, 7)  # a 1x1 convolution sees one pixel
+
+
+def test_a_unit_that_sees_all_is_framed_where_it_is_strongest() -> None:
+    framed = framed_cell(torch.full((3, 200, 400), 0.5), (1, 2), (2, 4))
+    marked = [(x, y) for x in range(400) for y in range(200) if framed.getpixel((x, y)) == (0xC2, 0x41, 0x0C)]
+    assert {min(marked), max(marked)} == {(200, 100), (299, 199)}
+    assert (250, 150) not in marked
 
 
 def test_contributions_are_exact_where_the_rest_is_affine(found: Explanation) -> None:

@@ -14,8 +14,8 @@ from pellucid.draws import Draws
 from pellucid.errors import ImageError, WeightsError
 from pellucid.images.build import build_image
 from pellucid.images.decoder import Decoder, load_decoder
+from pellucid.images.fitting import fitted
 from pellucid.images.generator import Generator
-from pellucid.images.image import fitted
 from pellucid.images.sidecars import write_sidecar
 
 

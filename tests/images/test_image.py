@@ -14,7 +14,8 @@ from pellucid.draws import Draws
 from pellucid.errors import ImageError, RecipeError
 from pellucid.images.build import build_image
 from pellucid.images.color import color_map
-from pellucid.images.image import LinearImage, fitted
+from pellucid.images.fitting import fitted
+from pellucid.images.image import LinearImage
 from pellucid.images.pixels import Pixels
 
 SIZES = [(24, 24), (25, 31), (30, 17), (1, 1), (1, 6)]

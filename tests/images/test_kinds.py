@@ -16,9 +16,10 @@ from pellucid.images.alpha import Alpha
 from pellucid.images.build import IMAGE_KINDS, build_image
 from pellucid.images.cppn import Cppn
 from pellucid.images.field import Field
+from pellucid.images.fitting import fitted
 from pellucid.images.fourier import Fourier
 from pellucid.images.generator import Generator
-from pellucid.images.image import Image, fitted
+from pellucid.images.image import Image
 from pellucid.images.maco import Maco
 from pellucid.images.pixels import Pixels
 from pellucid.images.pyramid import Pyramid

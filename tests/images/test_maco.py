@@ -14,8 +14,8 @@ from torch import Tensor
 from pellucid.draws import Draws
 from pellucid.errors import ImageError, RecipeError
 from pellucid.images.color import ColorMap, color_map
+from pellucid.images.fitting import fitted
 from pellucid.images.fourier import frequencies
-from pellucid.images.image import fitted
 from pellucid.images.maco import Maco, contrast
 from pellucid.images.spectrum import Spectrum, conjugates, fit_spectrum, spectrum
 from pellucid.images.squash import squash

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from pellucid.draws import Draws
 from pellucid.errors import ImageError
 from pellucid.images.build import build_image
-from pellucid.images.image import LinearImage, fitted
+from pellucid.images.fitting import fitted
+from pellucid.images.image import LinearImage
 from pellucid.images.pyramid import Pyramid
 from pellucid.images.shared import SharedLowRes
 

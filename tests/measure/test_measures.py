@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from pellucid.measure.interpretability import (
 )
 from pellucid.measure.likeness import DreamSim, Features, Lpips, Ssim, best_likeness
 from pellucid.measure.manipulation import likeness_to_examples, suspicion
-from pellucid.measure.paths import path_similarity, ranked, similarity_of_paths
+from pellucid.measure.paths import held_together, path_similarity, ranked, ranks_at, similarity_of_paths
 from pellucid.measure.randomisation import reinitialised
 from pellucid.measure.strength import HELD_OUT, clean_scores, held_out, reach, robustness
 from pellucid.measure.transfer import transferability
@@ -101,6 +102,17 @@ def test_paths_are_compared_over_the_whole_layer() -> None:
         for j in range(2):
             a, b = (model.tap(one[None], ["last"])["last"].flatten() for one in (first[i], second[j]))
             assert float(found[i, j]) == pytest.approx(spearmanr(a, b).statistic, abs=1e-5)
+
+
+def test_one_forward_gives_the_ranks_of_many_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, shown = made(), images(3)
+    together = ranks_at(model, ["conv", "relu", "last"], shown)
+    for layer, found in together.items():
+        torch.testing.assert_close(found, ranks_at(model, [layer], shown)[layer])
+    assert list(held_together(model, ["conv", "relu", "last"], 500)) == [["conv", "relu", "last"]]
+    monkeypatch.setattr("pellucid.measure.paths._MOST_FLOATS", 3 * 2 * 6 * SIDE * SIDE)
+    assert list(held_together(model, ["conv", "relu", "last"], 3)) == [["conv", "relu"], ["last"]]
+    assert list(held_together(model, ["conv", "relu", "last"], 9)) == [["conv"], ["relu"], ["last"]]
 
 
 def test_path_similarity_by_loops_leaves_self_pairs_out() -> None:
@@ -195,13 +207,43 @@ def test_features_by_loops_do_not_mind_where_a_thing_lies() -> None:
     assert likeness(a[None], shifted[None]) > Ssim()(a[None], shifted[None])
 
 
-def test_a_perceptual_likeness_is_taken_only_where_its_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_perceptual_likeness_is_taken_only_where_its_weights_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    monkeypatch.delenv("PELLUCID_DREAMSIM", raising=False)
     for make in (DreamSim, Lpips):
         with pytest.raises(
             (MissingExtra, ModelError), match=r"pellucid\[perceptual\]|nothing is downloaded|not downloaded"
         ):
             make()
     assert best_likeness(made()).name == "cosine of last's mean activations in tiny"
+
+
+def test_lpips_by_the_library_itself_on_a_backbone_of_random_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lpips")
+    from torchvision.models import alexnet
+
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in alexnet(weights=None).state_dict().items()}
+    torch.manual_seed(0)
+    weights = {  # of the classifier, which is not used, one number for all, so that the file is small
+        name: 0.05 * torch.randn(shape) if "features" in name else torch.zeros(1).expand(shape)
+        for name, shape in shapes.items()
+    }
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(weights, tmp_path / "checkpoints/alexnet-owt-7be5be79.pth")
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    likeness = best_likeness(made())
+    assert likeness.name == "1 - LPIPS (AlexNet)"
+    shown = images(3, 2)
+    pairs = likeness(shown, shown)
+    torch.testing.assert_close(pairs.diagonal(), torch.ones(3))
+    torch.testing.assert_close(pairs, pairs.T, atol=1e-5, rtol=0)
+    nearly = shown[:1] * 0.95 + 0.05 * shown[1:2]
+    assert pairs[0, 1] < likeness(shown[:1], nearly)[0, 0] < 1
 
 
 def test_seed_agreement_by_loops() -> None:

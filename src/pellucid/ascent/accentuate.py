@@ -17,7 +17,7 @@ from pellucid.ascent.recipe import Recipe
 from pellucid.ascent.render import render
 from pellucid.ascent.rendering import Rendering
 from pellucid.errors import RecipeError, TargetError
-from pellucid.images.image import fitted
+from pellucid.images.fitting import fitted
 from pellucid.models.model import Model
 from pellucid.models.taps import Activations
 from pellucid.models.targets import Target, Term

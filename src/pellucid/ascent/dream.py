@@ -33,7 +33,7 @@ from pellucid.ascent.trial import bytes_between, images_for
 from pellucid.ascent.working import Candidate, prepared
 from pellucid.draws import Draws
 from pellucid.errors import ImageError, ModelError, RecipeError, TargetError, is_out_of_memory
-from pellucid.images.image import fitted
+from pellucid.images.fitting import fitted
 from pellucid.models.model import Model
 from pellucid.models.targets import Target
 from pellucid.objectives.from_target import objective_of

@@ -18,7 +18,7 @@ from pellucid.ascent.asked import TargetLike
 from pellucid.ascent.photos import tapped
 from pellucid.errors import RecipeError, TargetError
 from pellucid.images.files import SUFFIXES, read
-from pellucid.images.image import fitted
+from pellucid.images.fitting import fitted
 from pellucid.models.model import Model
 from pellucid.models.taps import Activations
 from pellucid.models.targets import Target

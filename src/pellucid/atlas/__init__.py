@@ -8,8 +8,9 @@ atlas = pl.atlas.Atlas.open("my-atlas")
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from pellucid.first_used import loaded_when_used
 
 if TYPE_CHECKING:
     from pellucid.atlas.checkpoints import Checkpoints
@@ -33,12 +34,4 @@ _HOMES = {
 
 __all__ = ["Atlas", "AtlasSource", "Checkpoints", "Picture", "SweepProgress", "SweepReport", "merge", "sweep"]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pellucid.atlas' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = loaded_when_used(__name__, _HOMES, __all__)

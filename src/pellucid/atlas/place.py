@@ -12,7 +12,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from pellucid.errors import AtlasError, did_you_mean
+from pellucid.errors import AtlasError, did_you_mean, first_line
 
 __all__ = ["Place"]
 
@@ -55,7 +55,7 @@ class Place:
             extra = " Install it with: pip install 'pellucid[s3]'" if protocol in ("s3", "s3a") else f" ({error})"
             raise AtlasError(f"the library for {protocol}:// is not installed.{extra}") from None
         except _FAULTS as error:
-            raise AtlasError(f"cannot reach {text!r}: {_first_line(error)}") from None
+            raise AtlasError(f"cannot reach {text!r}: {first_line(error)}") from None
         if isinstance(fs, LocalFileSystem):
             return cls(root, root, fs)
         return cls(text.rstrip("/"), root.rstrip("/"), fs, options)
@@ -82,7 +82,7 @@ class Place:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except _FAULTS as error:
-            raise AtlasError(f"cannot list {where!r}: {_first_line(error)}") from None
+            raise AtlasError(f"cannot list {where!r}: {first_line(error)}") from None
         names = [PurePosixPath(entry["name"]).name for entry in found if entry["type"] == "file"]
         prefix = f"{folder}/" if folder else ""
         return sorted(prefix + n for n in names if n.endswith(suffix) and not n.endswith(_UNFINISHED))
@@ -99,7 +99,7 @@ class Place:
         except FileNotFoundError:
             raise
         except _FAULTS as error:
-            raise AtlasError(f"cannot read {self.path(name)!r}: {_first_line(error)}") from None
+            raise AtlasError(f"cannot read {self.path(name)!r}: {first_line(error)}") from None
 
     def write(self, name: str, data: bytes) -> None:
         """Put a file there, in place of one of that name; it is whole or not there, even when the machine dies.
@@ -113,7 +113,7 @@ class Place:
             else:
                 self.fs.pipe_file(self.path(name), data)
         except _FAULTS as error:
-            raise AtlasError(f"cannot write {self.path(name)!r}: {_first_line(error)}") from None
+            raise AtlasError(f"cannot write {self.path(name)!r}: {first_line(error)}") from None
 
     def create(self, name: str, data: bytes) -> bool:
         """Put a file there unless there is one of that name; False when there is. Of several at once one succeeds.
@@ -130,7 +130,7 @@ class Place:
         except _FAULTS as error:
             if "PreconditionFailed" in str(error) or "pre-conditions" in str(error):  # S3's word for "there is one"
                 return False
-            raise AtlasError(f"cannot write {self.path(name)!r}: {_first_line(error)}") from None
+            raise AtlasError(f"cannot write {self.path(name)!r}: {first_line(error)}") from None
         return True
 
     def remove(self, name: str) -> None:
@@ -144,7 +144,7 @@ class Place:
         except FileNotFoundError:
             pass
         except _FAULTS as error:
-            raise AtlasError(f"cannot remove {self.path(name)!r}: {_first_line(error)}") from None
+            raise AtlasError(f"cannot remove {self.path(name)!r}: {first_line(error)}") from None
 
     def remove_unfinished(self, folder: str) -> None:
         """Take away what a writer that died left half written; on a bucket there is none."""
@@ -200,8 +200,3 @@ def _flush_folder(folder: str) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _first_line(error: BaseException) -> str:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return reason.strip().partition("\n")[0] or type(error).__name__

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 import pyarrow.parquet
 
-from pellucid.errors import AtlasError
+from pellucid.errors import AtlasError, first_line
 
 __all__ = ["FOLDER", "SCHEMA", "VIEWS", "Key", "Picture", "View", "intact", "packed", "shard_name", "unpacked"]
 
@@ -143,7 +143,7 @@ def unpacked(data: bytes, name: str) -> list[Picture]:
         rows = pa.parquet.read_table(io.BytesIO(data)).to_pylist()
         return [Picture(**{**row, "image": row["image"] and row["image"]["bytes"]}) for row in rows]
     except (pa.ArrowException, OSError, TypeError, KeyError) as error:
-        raise AtlasError(f"{name} is damaged, or no shard of an atlas ({_first_line(error)})") from None
+        raise AtlasError(f"{name} is damaged, or no shard of an atlas ({first_line(error)})") from None
 
 
 def shard_name(pictures: Sequence[Picture], data: bytes) -> str:
@@ -161,7 +161,3 @@ def intact(name: str, data: bytes) -> bool:
 
 def _checksum(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:_DIGITS]
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pellucid.ascent.photos import read_photo
 from pellucid.errors import TargetError
-from pellucid.images.image import fitted
+from pellucid.images.fitting import fitted
 from pellucid.models.layers import Layer
 from pellucid.models.model import Model
 from pellucid.models.taps import Tap

@@ -21,7 +21,8 @@ from pellucid.survey.unit_table import About, UnitTable
 
 __all__ = ["feeds", "weights_between"]
 
-_BATCH = 32  # units of the later layer that go through the network at once
+_MOST_UNITS = 32  # of the later layer that go through the network at once, and
+_MOST_PIXELS = 8 * 224 * 224  # of their pictures together: bounds memory
 _SOURCE = "Voss et al., Visualizing Weights, Distill 2021 (expanded weights)"
 _FEEDS = "units of the next layer that it raises most, and then those that it lowers most, below zero"
 _FED_BY = "units of the layer before that raise it most, and then those that lower it most, below zero"
@@ -59,9 +60,9 @@ def weights_between(
     found = model.layer(earlier, size)
     noise = torch.rand(1, model.channels, *size, generator=torch.Generator().manual_seed(0))
     picture = in_range(noise, model.value_range).to(model.device)
-    rows = []
-    for first in range(0, len(wanted), _BATCH):
-        part = wanted[first : first + _BATCH]
+    rows, batch = [], _batch(size)
+    for first in range(0, len(wanted), batch):
+        part = wanted[first : first + batch]
         objectives = [region(later, unit, Position("centre")) for unit in part]
         with IdentityReLU():
             _, _, slope = gradient_at(model, picture.expand(len(part), -1, -1, -1), objectives, earlier)
@@ -93,9 +94,9 @@ def feeds(
     done, total = 0, sum(len(units[later]) for later in befores)
     weights: dict[str, Tensor] = {}
     for later, before in befores.items():
-        parts = []
-        for first in range(0, len(units[later]), _BATCH):
-            part = units[later][first : first + _BATCH]
+        parts, batch = [], _batch(size or model.size)
+        for first in range(0, len(units[later]), batch):
+            part = units[later][first : first + batch]
             parts.append(weights_between(model, before, later, part, size=size)[:, list(units[before])])
             done += len(part)
             if progress is not None and progress(done / total):
@@ -118,6 +119,10 @@ def feeds(
         "fed_by": (_column(fed_by, all_targets), About(_FED_BY + _WEIGHT, how)),
     }
     return UnitTable.of(model, all_targets, columns)
+
+
+def _batch(size: tuple[int, int]) -> int:
+    return max(1, min(_MOST_UNITS, _MOST_PIXELS // (size[0] * size[1])))
 
 
 def _before(model: Model, later: str, names: Sequence[str], size: tuple[int, int] | None) -> str | None:

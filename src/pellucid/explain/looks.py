@@ -7,15 +7,16 @@ import io
 
 import torch
 from jaxtyping import Float
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid.images.sheets import picture
 
-__all__ = ["crop", "data_uri", "encoded", "heat", "portrait_picture", "spotlight"]
+__all__ = ["crop", "data_uri", "encoded", "framed_cell", "heat", "portrait_picture", "spotlight"]
 
 _DIM = 0.16  # of the photo's brightness where the unit does not fire: what is there is still to be made out
+_FRAME, _FRAMES = "#c2410c", 110  # its colour, the page's for marks; the photo is so many times as wide as its line
 _QUALITY = 88  # of WebP
 _HEAT_PX = 240  # the shorter side of a map on a page
 _LEAST_PX = 96  # a crop of fewer px is enlarged
@@ -38,6 +39,21 @@ def crop(photo: Float[Tensor, "c h w"], box: tuple[int, int, int, int], size: tu
     cut = picture(photo[:, rows, cols])
     enlarge = max(1, -(-_LEAST_PX // max(cut.size)))
     return cut.resize((cut.width * enlarge, cut.height * enlarge), Image.Resampling.NEAREST)
+
+
+def framed_cell(photo: Float[Tensor, "c h w"], place: tuple[int, int], cells: tuple[int, int]) -> Image.Image:
+    """A photo with a frame around the cell `place` (row, column) of a map of so many rows and columns laid over it."""
+    shown = picture(photo).convert("RGB")
+    (row, col), (rows, cols) = place, cells
+    edges = (col / cols, row / rows, (col + 1) / cols, (row + 1) / rows)
+    left, top, right, bottom = (
+        round(edge * length) for edge, length in zip(edges, 2 * (shown.width, shown.height), strict=True)
+    )
+    width = max(1, min(shown.size) // _FRAMES)
+    draw = ImageDraw.Draw(shown)
+    draw.rectangle((left, top, right - 1, bottom - 1), outline=_FRAME, width=width)
+    draw.rectangle((left - 1, top - 1, right, bottom), outline="white")  # to be seen on red, too
+    return shown
 
 
 def portrait_picture(image: Float[Tensor, "c h w"], value_range: tuple[float, float]) -> Image.Image:

@@ -21,8 +21,8 @@ def text(words: object) -> str:
 
 
 def number(value: float) -> str:
-    """A number for reading: three digits, with its sign as it is."""
-    return f"{value:.3g}"
+    """A number for reading: three digits, or all before the point, with its sign as it is."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def page(title: str, body: str, facts: Iterable[str]) -> str:

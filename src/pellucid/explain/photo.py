@@ -16,7 +16,7 @@ from pellucid.errors import TableError, TargetError
 from pellucid.explain.attribution import last_spatial_layer
 from pellucid.explain.contributions import Contributions, contributions_to
 from pellucid.explain.explanation import ExampleOf, Explanation, FiringUnit
-from pellucid.images.image import fitted
+from pellucid.images.fitting import fitted
 from pellucid.models.layers import OUTPUT
 from pellucid.models.model import Model
 from pellucid.models.targets import Target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pellucid.explain.charts import bars, histogram
 from pellucid.explain.explanation import Explanation, FiringUnit
-from pellucid.explain.looks import crop, portrait_picture, spotlight
+from pellucid.explain.looks import crop, framed_cell, portrait_picture, spotlight
 from pellucid.explain.markup import examples, figure, number, page, text
 from pellucid.images.sheets import picture
 
@@ -88,6 +88,23 @@ def _strongest(found: Explanation) -> str:
     return f"<section><h2>The first {len(found.units)}, {_ORDERS[found.by]}</h2>{cards}</section>"
 
 
+def _strongest_place(unit: FiringUnit, found: Explanation) -> str:
+    """The part of the photo that a unit sees where it is strongest; of one that sees all of it, where that is."""
+    size = found.photo.shape[1], found.photo.shape[2]
+    where = f"row {unit.place[0]}, column {unit.place[1]} of its map"
+    if unit.box == (0, 0, *size) and unit.map.numel() > 1:
+        return figure(
+            framed_cell(found.shown, unit.place, (unit.map.shape[0], unit.map.shape[1])),
+            f"The photo with a frame where {unit.target} is strongest",
+            f"Framed where it is strongest ({where}); from there it sees the whole photo.",
+        )
+    return figure(
+        crop(found.shown, unit.box, size),
+        f"The part of the photo that {unit.target} sees where it is strongest",
+        f"What it sees where it is strongest ({where}).",
+    )
+
+
 def _card(unit: FiringUnit, found: Explanation) -> str:
     facts = [f"mean activation <b>{number(unit.activation)}</b>"]
     if unit.percentile is not None:
@@ -100,11 +117,7 @@ def _card(unit: FiringUnit, found: Explanation) -> str:
         )
     views = [
         figure(spotlight(found.shown, unit.map), f"The photo, lit where {unit.target} fires", "Lit where it fires."),
-        figure(
-            crop(found.shown, unit.box, (found.photo.shape[1], found.photo.shape[2])),
-            f"The part of the photo that {unit.target} sees where it is strongest",
-            f"What it sees where it is strongest (row {unit.place[0]}, column {unit.place[1]} of its map).",
-        ),
+        _strongest_place(unit, found),
     ]
     if unit.portrait is not None:
         how = "" if unit.portrait.status.is_good else f" ({unit.portrait.status.state})"

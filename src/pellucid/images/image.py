@@ -14,9 +14,10 @@ from torch.nn import functional as F
 from pellucid.draws import Draws
 from pellucid.errors import ImageError
 from pellucid.images.color import ColorMap
+from pellucid.images.fitting import fitted
 from pellucid.images.squash import squash
 
-__all__ = ["Image", "LinearImage", "SquashedImage", "fitted"]
+__all__ = ["Image", "LinearImage", "SquashedImage"]
 
 
 _ROUNDING = 1e-5  # far above what encoding in float32 rounds, far below an 8-bit level
@@ -283,18 +284,3 @@ class LinearImage(SquashedImage):
         outside = ((latents - 0.5).abs() > 0.5 + _ROUNDING).flatten(1).any(1)
         projected = self._encoded(latents.clamp(0, 1))
         return torch.where(outside.view(-1, *[1] * (parameter.ndim - 1)), projected, parameter)
-
-
-def fitted(images: Float[Tensor, "n c h w"], size: tuple[int, int]) -> Float[Tensor, "n c h2 w2"]:
-    """Pictures resized to cover `size` (height, width) without distortion, and cut to their middle.
-
-    Bilinear with antialiasing, so that values never leave the range of the picture.
-    """
-    height, width = images.shape[-2:]
-    if (height, width) == size:
-        return images
-    factor = max(size[0] / height, size[1] / width)
-    covering = max(size[0], round(height * factor)), max(size[1], round(width * factor))
-    covered = F.interpolate(images, size=covering, mode="bilinear", antialias=True, align_corners=False)
-    top, left = (covering[0] - size[0]) // 2, (covering[1] - size[1]) // 2
-    return covered[..., top : top + size[0], left : left + size[1]]

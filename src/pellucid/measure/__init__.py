@@ -12,8 +12,9 @@ Names are loaded when they are first used.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from pellucid.first_used import loaded_when_used
 
 if TYPE_CHECKING:
     from pellucid.measure.agreement import model_randomisation, seed_agreement
@@ -70,12 +71,4 @@ __all__ = [
     "write_page",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pellucid.measure' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = loaded_when_used(__name__, _HOMES, __all__)

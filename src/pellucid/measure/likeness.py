@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = ["DreamSim", "Features", "Likeness", "Lpips", "Ssim", "best_likeness"]
 
 _BATCH = 32  # pictures that go through a network at once
 _LPIPS_BACKBONE = "alexnet-owt-7be5be79.pth"  # torchvision's, under torch.hub's folder
+_LPIPS_PX = 64
 _DREAMSIM_PX = 224
 
 
@@ -106,6 +108,9 @@ class Features(_Embedding):
 class Lpips(Likeness):
     """1 - LPIPS (AlexNet): how alike people find two patches; its weights must be on this machine already.
 
+    The library brings those of its last step; torchvision's AlexNet in torch.hub's folder is the other part. Pictures
+    below 64 px are enlarged to that.
+
     Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR 2018.
 
     Raises:
@@ -123,11 +128,15 @@ class Lpips(Likeness):
         backbone = Path(torch.hub.get_dir()) / "checkpoints" / _LPIPS_BACKBONE
         if not backbone.is_file():
             raise ModelError(f"LPIPS needs torchvision's AlexNet in '{backbone}', and nothing is downloaded for it")
-        self._metric: Any = lpips.LPIPS(net="alex", verbose=False).eval()
+        with warnings.catch_warnings():  # lpips 0.1.4 asks torchvision for AlexNet in the way of before 0.13
+            warnings.filterwarnings("ignore", message=".*(pretrained|weight enum).*", module="torchvision")
+            self._metric: Any = lpips.LPIPS(net="alex", verbose=False).eval()
 
     def prepared(self, pictures: Float[Tensor, "b c h w"]) -> Float[Tensor, "b ..."]:
         """From -1 to 1."""
-        return pictures.cpu() * 2 - 1
+        factor = max(1.0, _LPIPS_PX / min(pictures.shape[-2:]))
+        sized = F.interpolate(pictures.cpu(), scale_factor=factor, mode="bilinear") if factor > 1 else pictures.cpu()
+        return sized * 2 - 1
 
     @torch.no_grad()
     def compared(self, first: Float[Tensor, "n ..."], second: Float[Tensor, "m ..."]) -> Float[Tensor, "n m"]:

@@ -5,6 +5,9 @@ Source: Geirhos et al., "Don't trust your eyes: on the (un)reliability of featur
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -12,9 +15,10 @@ from torch import Tensor
 
 from pellucid.models.model import Model
 
-__all__ = ["path_similarity", "ranked", "similarity_of_paths"]
+__all__ = ["held_together", "path_similarity", "ranked", "ranks_at", "similarity_of_paths"]
 
 _BATCH = 32  # pictures that go through the network at once
+_MOST_FLOATS = 2**27  # ranks that are held at once
 _LEAST = 0.02
 """Of the denominator: where images of a class are processed hardly more alike than others', the ratio is noise."""
 
@@ -48,7 +52,6 @@ def path_similarity(
     return result
 
 
-@torch.no_grad()
 def similarity_of_paths(
     model: Model, layer: str, first: Float[Tensor, "n c h w"], second: Float[Tensor, "m c h w"]
 ) -> Float[Tensor, "n m"]:
@@ -56,9 +59,35 @@ def similarity_of_paths(
 
     Images in the network's range. Memory: one float for every image and activation of the layer.
     """
-    a = _ranks(model, layer, first)
-    b = a if second is first else _ranks(model, layer, second)
+    a = ranks_at(model, [layer], first)[layer]
+    b = a if second is first else ranks_at(model, [layer], second)[layer]
     return a @ b.T
+
+
+@torch.no_grad()
+def ranks_at(model: Model, layers: Sequence[str], images: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b n"]]:
+    """What several layers say of images in the network's range, `ranked`: by layer, from one forward."""
+    parts: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    for some in images.split(_BATCH):
+        seen = model.tap(some.to(model.device), layers)
+        for layer in layers:
+            parts[layer].append(ranked(seen[layer].float().flatten(1).cpu()))
+    return {layer: torch.cat(found) for layer, found in parts.items()}
+
+
+def held_together(model: Model, layers: Sequence[str], count: int) -> Iterator[list[str]]:
+    """Layers in groups of which the ranks of so many images fit into half a GB; at least one layer in each."""
+    group: list[str] = []
+    floats = 0
+    for layer in layers:
+        own = count * math.prod(model.layers[layer].shape)
+        if group and floats + own > _MOST_FLOATS:
+            yield group
+            group, floats = [], 0
+        group.append(layer)
+        floats += own
+    if group:
+        yield group
 
 
 def ranked(values: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
@@ -72,11 +101,3 @@ def ranked(values: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
     centred = ranks - ranks.mean(1, keepdim=True)
     lengths: Tensor = torch.linalg.vector_norm(centred, dim=1, keepdim=True).clamp(min=1e-6)
     return centred / lengths
-
-
-def _ranks(model: Model, layer: str, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n"]:
-    parts = [
-        ranked(model.tap(part.to(model.device), [layer])[layer].float().flatten(1).cpu())
-        for part in images.split(_BATCH)
-    ]
-    return torch.cat(parts)

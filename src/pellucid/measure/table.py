@@ -19,7 +19,7 @@ from pellucid.measure.evidence import Evidence, portraits_in
 from pellucid.measure.interpretability import DREAMSIM_SCALE, differences, fitted_scale, machine_interpretability
 from pellucid.measure.likeness import DreamSim, Likeness, best_likeness
 from pellucid.measure.manipulation import suspicion
-from pellucid.measure.paths import path_similarity, similarity_of_paths
+from pellucid.measure.paths import held_together, path_similarity, ranks_at
 from pellucid.measure.reference import Reference, natural_scores
 from pellucid.measure.strength import HELD_OUT, clean_scores, reach, robustness
 from pellucid.models.layers import OUTPUT
@@ -189,15 +189,19 @@ class _Desk:
         self.path_layers = tuple(layers)
         natural_images = self.reference.for_network(self.model)
         found = torch.full((len(self.targets), len(layers)), math.nan)
-        for column, layer in enumerate(layers):
-            rows = [row for row, end in enumerate(ends) if order.index(layer) <= end]
-            if not rows:
-                continue
-            says(f"paths through {layer}")
-            among = similarity_of_paths(self.model, layer, natural_images, natural_images)
-            for part in torch.tensor(rows).split(_PICTURES):
-                to_natural = similarity_of_paths(self.model, layer, self.images[part], natural_images)
-                found[part, column] = path_similarity(to_natural, among, self.own[part])
+        for group in held_together(self.model, layers, len(natural_images)):
+            says(f"paths through {', '.join(group)}")
+            natural = ranks_at(self.model, group, natural_images)
+            among = {layer: ranks @ ranks.T for layer, ranks in natural.items()}
+            for part in torch.arange(len(ends)).split(_PICTURES):
+                deepest = max(ends[row] for row in part.tolist())
+                passed = [layer for layer in group if order.index(layer) <= deepest]
+                if not passed:
+                    continue
+                for layer, ranks in ranks_at(self.model, passed, self.images[part]).items():
+                    rows = [at for at, row in enumerate(part.tolist()) if order.index(layer) <= ends[row]]
+                    similar = path_similarity(ranks[rows] @ natural[layer].T, among[layer], self.own[part[rows]])
+                    found[part[rows], layers.index(layer)] = similar
         return {"path_similarity": found.nanmean(1).tolist(), "path_similarity_by_layer": found.tolist()}
 
     def _layers_of(self, target: str) -> list[str]:

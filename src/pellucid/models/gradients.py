@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["IdentityReLU", "NonlinearityRecord", "RedirectedReLU", "argument", "clipping_of"]
+__all__ = ["IdentityReLU", "NonlinearityRecord", "RedirectedReLU", "argument", "clipping_of", "is_in_place"]
 
 _RELU = {F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 _HARDTANH = {F.hardtanh, F.hardtanh_}  # nn.ReLU6 is one, from 0 to 6
@@ -44,7 +44,8 @@ def clipping_of(func: Callable[..., Any], call: Arguments) -> float | None:
     return None
 
 
-def _is_in_place(func: Callable[..., Any], call: Arguments) -> bool:
+def is_in_place(func: Callable[..., Any], call: Arguments) -> bool:
+    """Whether this call of a rectifier writes over its input."""
     return func in _IN_PLACE or bool(argument(call, 3 if func in _HARDTANH else 1, "inplace", False))
 
 
@@ -73,7 +74,7 @@ class NonlinearityRecord(TorchFunctionMode):
         call = (args, kwargs)
         if clipping_of(func, call) is not None:
             source = argument(call, 0, "input")
-            before = source.clone() if _is_in_place(func, call) else source
+            before = source.clone() if is_in_place(func, call) else source
             result = func(*args, **kwargs)
             self._inputs[id(result)] = (result, _version(result), before, _version(before))
             return result
@@ -127,7 +128,7 @@ class _RectifierRule(TorchFunctionMode):
         if not source.requires_grad or folds:
             return func(*args, **kwargs)
         places = range(len(source)) if self._places is None else self._places
-        return self.rectified(source, places, bound, _is_in_place(func, call))
+        return self.rectified(source, places, bound, is_in_place(func, call))
 
 
 class RedirectedReLU(_RectifierRule):

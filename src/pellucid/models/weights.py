@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pellucid.errors import WeightsError
+from pellucid.errors import WeightsError, first_line
 
 __all__ = ["difference", "fit_weights", "read_weights", "require_finite", "require_fit"]
 
@@ -52,7 +52,7 @@ def _read_safetensors(path: Path) -> object:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(
-            f"{str(path)!r} is neither safetensors nor a PyTorch file, or it is damaged ({_first_line(error)})."
+            f"{str(path)!r} is neither safetensors nor a PyTorch file, or it is damaged ({first_line(error)})."
         ) from None
 
 
@@ -64,7 +64,7 @@ def _read_pickle(path: Path) -> object:
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "nsupported" not in str(error):
-            raise WeightsError(f"{str(path)!r} is damaged, or no weights file ({_first_line(error)}).") from None
+            raise WeightsError(f"{str(path)!r} is damaged, or no weights file ({first_line(error)}).") from None
         code = re.search(r"GLOBAL (\S+)", str(error))
         what = code[1] if code else "an instruction that no weights need"
         raise WeightsError(
@@ -73,7 +73,7 @@ def _read_pickle(path: Path) -> object:
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         kind = "is a TorchScript archive, which holds code" if "TorchScript" in str(error) else "is damaged"
-        raise WeightsError(f"{str(path)!r} {kind} ({_first_line(error)}). Save its state_dict() instead.") from None
+        raise WeightsError(f"{str(path)!r} {kind} ({first_line(error)}). Save its state_dict() instead.") from None
 
 
 def _tensors(content: object, path: Path) -> dict[str, Tensor]:
@@ -165,7 +165,3 @@ def _shape(shape: Sequence[int]) -> str:
 
 def _first(keys: list[str]) -> str:
     return ", ".join(keys[:_NAMED]) + (", …" if len(keys) > _NAMED else "")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0][:200].rstrip(".")

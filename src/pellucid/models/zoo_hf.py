@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pellucid.errors import MissingExtra, ModelError, PellucidError
+from pellucid.errors import MissingExtra, ModelError, PellucidError, first_line
 from pellucid.models.downloads import downloading, require_hub
 from pellucid.models.weights import difference, read_weights, require_finite, require_fit
 from pellucid.models.zoo_network import Wish, ZooNetwork
@@ -40,7 +40,7 @@ def load_hf(name: str, wish: Wish) -> ZooNetwork:
     except (ValueError, ImportError) as error:
         if isinstance(error, PellucidError):
             raise
-        raise ModelError(f"hf:{name} cannot be built ({_first_line(error)}).") from error
+        raise ModelError(f"hf:{name} cannot be built ({first_line(error)}).") from error
     seeing = getattr(config, "vision_config", None) or config
     if seeing is not config and not is_classifier:  # CLIP and its kin: of picture and text, the picture's half
         module = module.get_submodule("vision_model")
@@ -93,7 +93,7 @@ def _fetched(loader: Any, name: str, what: str, **options: Any) -> Any:
         try:
             return loader.from_pretrained(str(folder), local_files_only=True, **arguments)
         except (OSError, ValueError) as error:
-            raise ModelError(f"cannot load {what} from the folder {name!r} ({_first_line(error)}).") from None
+            raise ModelError(f"cannot load {what} from the folder {name!r} ({first_line(error)}).") from None
     if name.count("/") > 1 or name.startswith((".", "~", "/")):
         raise ModelError(f"no folder {name!r}. A model of the hub is written hf:OWNER/NAME.")
     try:
@@ -104,7 +104,7 @@ def _fetched(loader: Any, name: str, what: str, **options: Any) -> Any:
         with downloading(f"{what} of hf:{name}", "the Hugging Face Hub"):
             return loader.from_pretrained(name, **arguments)
     except ValueError as error:
-        raise ModelError(f"hf:{name} cannot be loaded ({_first_line(error)}).") from None
+        raise ModelError(f"hf:{name} cannot be loaded ({first_line(error)}).") from None
 
 
 def _processor(transformers: Any, name: str, *, needed: bool) -> dict[str, Any]:
@@ -159,10 +159,6 @@ def _forward(module: nn.Module, images: Tensor) -> Any:
 
 def _forward_bgr(module: nn.Module, images: Tensor) -> Any:
     return module(pixel_values=images.flip(1))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".")
 
 
 def _transformers() -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pellucid.errors import TargetError
 from pellucid.images.files import SUFFIXES, read
-from pellucid.images.image import fitted
+from pellucid.images.fitting import fitted
 from pellucid.models.layers import OUTPUT
 from pellucid.models.model import Model
 from pellucid.models.targets import Target, Term

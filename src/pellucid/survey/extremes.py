@@ -23,22 +23,41 @@ class Extremes:
     pictures: Int64[Tensor, "n k"]
     places: Int32[Tensor, "n k"]
 
+    @property
+    def k(self) -> int:
+        """How many of each unit are kept."""
+        return self.values.shape[1]
+
     @classmethod
     def none_yet(cls, units: int, k: int, sign: int) -> Extremes:
         """Nothing seen so far."""
         nowhere = torch.full((units, k), -1)
         return cls(sign, torch.full((units, k), -torch.inf * sign), nowhere, nowhere.int())
 
-    def add(self, values: Float[Tensor, "b n"], pictures: Int64[Tensor, " b"], places: Int32[Tensor, "b n"]) -> None:
-        """Take in the values of some more pictures."""
-        better = (values > self.values[:, -1]) if self.sign > 0 else (values < self.values[:, -1])
-        units = better.any(0).nonzero()[:, 0]  # soon few of all: what is no better than the last costs nothing
-        if not len(units):
+    def of(self, columns: Int64[Tensor, " m"]) -> Extremes:
+        """Those of some units."""
+        return Extremes(self.sign, self.values[columns], self.pictures[columns], self.places[columns])
+
+    def add(self, values: Float[Tensor, "n b"], pictures: Int64[Tensor, " b"], places: Int32[Tensor, "b n"]) -> None:
+        """Take in the values of some more pictures; what is no better than the last of the k costs next to nothing."""
+        last = self.values[:, -1:]
+        unit, new = ((values > last) if self.sign > 0 else (values < last)).nonzero().T
+        if not len(unit):
             return
-        k = self.values.shape[1]
-        seen = torch.cat([self.values[units], values[:, units].T], 1)
-        order = seen.sort(dim=1, descending=self.sign > 0, stable=True).indices[:, :k]
-        new = pictures.expand(len(units), -1)
-        self.values[units] = seen.gather(1, order)
-        self.pictures[units] = torch.cat([self.pictures[units], new], 1).gather(1, order)
-        self.places[units] = torch.cat([self.places[units], places[:, units].T], 1).gather(1, order)
+        units, rows, counts = unit.unique_consecutive(return_inverse=True, return_counts=True)
+        column = torch.arange(len(unit)) - (counts.cumsum(0) - counts)[rows]
+        k, shape = self.k, (len(units), int(counts.max()))
+
+        def beside(known: Tensor, found: Tensor, nothing: float | int) -> Tensor:
+            """The k known of those units, and to their right what may be better, in order."""
+            right = torch.full(shape, nothing, dtype=known.dtype)
+            right[rows, column] = found
+            return torch.cat([known[units], right], 1)
+
+        ordered, order = beside(self.values, values[unit, new], -torch.inf * self.sign).sort(
+            dim=1, descending=self.sign > 0, stable=True
+        )
+        self.values[units] = ordered[:, :k]
+        best = order[:, :k]
+        self.pictures[units] = beside(self.pictures, pictures[new], -1).gather(1, best)
+        self.places[units] = beside(self.places, places[new, unit], -1).gather(1, best)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float, Int32, Int64
@@ -13,6 +13,7 @@ __all__ = ["BINS", "Histograms"]
 
 BINS = 128
 """Of each unit: at least half of them lie between its lowest and highest value."""
+_NEAR = 1024  # units that are counted together, so that what is computed for them stays in a cache
 _FINEST = 20  # binary digits that are told apart: half of those that float32 has are noise of the network
 
 
@@ -38,19 +39,26 @@ class Histograms:
         infinite = torch.full((units,), torch.inf, dtype=torch.float64)
         return cls(infinite, -infinite, zeros, zeros.clone(), torch.zeros(units, BINS, dtype=torch.int32))
 
-    def add(self, values: Float[Tensor, "b n"]) -> None:
+    def of(self, columns: Int64[Tensor, " m"]) -> Histograms:
+        """Those of some units."""
+        return Histograms(*(getattr(self, part.name)[columns] for part in fields(self)))
+
+    def add(self, values: Float[Tensor, "n b"]) -> None:
         """Count some more values; they are finite."""
-        if not len(values):
+        if not values.shape[1]:
             return
-        values = values.double()
-        low, high = torch.minimum(self.lowest, values.amin(0)), torch.maximum(self.highest, values.amax(0))
+        low = torch.minimum(self.lowest, values.amin(1).double())
+        high = torch.maximum(self.highest, values.amax(1).double())
         grown = ((low < self.lowest) | (high > self.highest)).nonzero()[:, 0]
         self.lowest, self.highest = low, high
         if len(grown):
             self._widen(grown)
-        bins = torch.ldexp(values, -self.exponent).floor().long() - self.first
-        flat = bins + torch.arange(len(self.first)) * BINS
-        self.counts.view(-1).scatter_add_(0, flat.flatten(), torch.ones(flat.numel(), dtype=torch.int32))
+        for part in torch.arange(len(values)).split(_NEAR):
+            own = slice(int(part[0]), int(part[-1]) + 1)
+            # Exact in float32: the factor is a power of two, and bins lie within `_FINEST` digits.
+            bins = (values[own] * _power_of_two(-self.exponent[own])[:, None]).floor_().long()
+            bins += (part * BINS - self.first[own])[:, None]
+            self.counts.view(-1).scatter_add_(0, bins.flatten(), torch.ones(bins.numel(), dtype=torch.int32))
 
     def quantiles(self, shares: Sequence[float]) -> Float[Tensor, "n q"]:
         """Values below which these shares of all lie; between the edges of a bin, evenly."""
@@ -73,6 +81,10 @@ class Histograms:
         counts = torch.zeros(len(units), BINS, dtype=torch.int32)
         counts.scatter_add_(1, moved.clamp(0, BINS - 1), self.counts[units])
         self.exponent[units], self.first[units], self.counts[units] = exponent, first, counts
+
+
+def _power_of_two(exponent: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
+    return torch.ldexp(torch.ones(len(exponent)), exponent)
 
 
 def _exponent(low: Float[Tensor, " m"], high: Float[Tensor, " m"]) -> Int64[Tensor, " m"]:

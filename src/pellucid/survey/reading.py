@@ -13,12 +13,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from pellucid.errors import ImageError
-from pellucid.images.image import fitted
+from pellucid.images.fitting import fitted
 from pellucid.models.model import Model
 from pellucid.models.value_range import in_range
 from pellucid.survey.dataset import Dataset, Entry
 
-__all__ = ["Batch", "Skipped", "as_seen", "batches", "to_network"]
+__all__ = ["Batch", "Skipped", "batches", "to_network"]
 
 _READERS = 4  # threads that decode: Pillow lets go of Python's lock
 _AHEAD = 3  # batches under way at once
@@ -48,18 +48,6 @@ class Batch:
     stop: int
 
 
-def as_seen(picture: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[Tensor, "c h2 w2"]:
-    """A picture as a network of this (height, width) sees it: resized to cover it, and cut to its middle.
-
-    Of a picture far longer than wide, the middle is cut out first: a strip of 1 x 30,000 px need not be covered whole.
-    """
-    height, width = picture.shape[1:]
-    tall, wide = -(-2 * width * size[0] // size[1]), -(-2 * height * size[1] // size[0])
-    top, left = max(0, (height - tall) // 2), max(0, (width - wide) // 2)
-    middle = picture[:, top : height - top, left : width - left]
-    return fitted(middle[None], size)[0]
-
-
 def batches(
     dataset: Dataset, model: Model, size: int, start: int = 0, wanted: Iterable[int] | None = None
 ) -> Iterator[Batch]:
@@ -81,7 +69,7 @@ def batches(
 
 def _read(entry: Entry, model: Model) -> Tensor | ImageError:
     try:
-        return as_seen(entry.read(model.channels), model.size)
+        return fitted(entry.read(model.channels)[None], model.size)[0]
     except ImageError as error:
         return error
 

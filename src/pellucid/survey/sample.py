@@ -36,28 +36,35 @@ class Sample:
         nothing = torch.zeros(0, dtype=torch.int64)
         return cls(seed, nothing, nothing, torch.zeros(0, units), torch.zeros(0, units, dtype=torch.int32))
 
+    def of(self, columns: Int64[Tensor, " k"]) -> Sample:
+        """The same draw of some units."""
+        return Sample(self.seed, self.keys, self.pictures, self.values[:, columns], self.places[:, columns])
+
     def add(self, values: Float[Tensor, "b n"], pictures: Int64[Tensor, " b"], places: Int32[Tensor, "b n"]) -> None:
         """Take in some more pictures: those that the draw falls on."""
         keys = Draws.from_keys([f"survey {self.seed} {picture}" for picture in pictures.tolist()]).keys
-        is_full = len(self.keys) >= SAMPLE
-        drawn = (keys < self.keys[-1]).nonzero()[:, 0] if is_full else torch.arange(len(keys))
-        if not len(drawn):
-            return
-        all_keys = torch.cat([self.keys, keys[drawn]])
-        order = all_keys.sort(dim=0, stable=True).indices[:SAMPLE]
-        self.keys = all_keys[order]
-        self.pictures = torch.cat([self.pictures, pictures[drawn]])[order]
-        self.values = torch.cat([self.values, values[drawn]])[order]
-        self.places = torch.cat([self.places, places[drawn]])[order]
+        room = SAMPLE - len(self.keys)
+        if room > 0:
+            self.keys = torch.cat([self.keys, keys[:room]])
+            self.pictures = torch.cat([self.pictures, pictures[:room]])
+            self.values = torch.cat([self.values, values[:room]])
+            self.places = torch.cat([self.places, places[:room]])
+        for new in range(max(0, room), len(keys)):
+            largest = int(self.keys.argmax())
+            if keys[new] < self.keys[largest]:
+                self.keys[largest], self.pictures[largest] = keys[new], pictures[new]
+                self.values[largest], self.places[largest] = values[new], places[new]
 
     def between(self, low: float, high: float, k: int) -> tuple[Tensor, Tensor, Tensor]:
         """Of every unit, up to k drawn pictures whose peak lies between two quantiles of the drawn: evenly over them.
 
         Values, pictures and places, each [n, k'], highest first.
         """
-        count = len(self.pictures)
+        by_key = self.keys.argsort(stable=True)  # of equal values, the one that was drawn first
+        pictures, values, places = self.pictures[by_key], self.values[by_key], self.places[by_key]
+        count = len(pictures)
         first, last = int(low * count), max(int(low * count) + 1, int(high * count))
-        order = self.values.sort(dim=0, stable=True).indices[first : min(last, count)]
+        order = values.sort(dim=0, stable=True).indices[first : min(last, count)]
         evenly = torch.linspace(len(order) - 1, 0, min(k, len(order))).round().long()
         chosen = order[evenly]
-        return self.values.gather(0, chosen).T, self.pictures[chosen].T, self.places.gather(0, chosen).T
+        return values.gather(0, chosen).T, pictures[chosen].T, places.gather(0, chosen).T

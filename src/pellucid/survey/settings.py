@@ -94,7 +94,7 @@ def fast_enough_and_true(model: Model, layers: Sequence[str], images: Float[Tens
     """bfloat16 where the device computes in it and responses to these pictures stay within 2 % of float32."""
     if not len(images) or not _has_bfloat16(model.device):
         return "float32"
-    exact, fast = (summarise(model.at(precision=p), images, layers) for p in ("float32", "bfloat16"))
+    exact, fast = (summarise(model.at(precision=p), images, layers).by_unit() for p in ("float32", "bfloat16"))
     first = 0
     for name in layers:
         units = slice(first, first + model.layers[name].units)

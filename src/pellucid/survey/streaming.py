@@ -111,7 +111,8 @@ def _passed(
         if folder is not None and (stops or folder.seconds_since_saved > checkpoint_seconds):
             folder.save(point)
         if stops:
-            return
+            break
+    point.tally.settle()
 
 
 def _first_images(dataset: Dataset, model: Model, size: int) -> torch.Tensor:
@@ -125,10 +126,11 @@ def _result(
     model: Model, dataset: Dataset, settings: Settings, point: Checkpoint, names: Sequence[str] | None
 ) -> Survey:
     """The table of a tally, and the pictures that it shows."""
-    examples = examples_of(point.tally, settings.k)
+    tally = point.tally.by_unit()
+    examples = examples_of(tally, settings.k)
     pictures: Pictures = gather(dataset, model, settings.batch, used_pictures(examples), names)
     fields = receptive_fields(model, settings.layers)
-    table = table_of(model, settings, point.tally, examples, fields, pictures.labels, names)
+    table = table_of(model, settings, tally, examples, fields, pictures.labels, names)
     return Survey(table, pictures, settings, tuple(point.skipped), is_complete=point.stop >= settings.length)
 
 

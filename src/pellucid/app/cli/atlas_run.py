@@ -60,7 +60,7 @@ def carry_out(
     with watch.stops_on_interrupt():
         following = _Following(watch, quiet=as_json)
         report = Sweep(place, plan.card, following, retry_failed=retry_failed, stock=stock).run(model, workers)
-    lacking = "" if report.left or workers is not None else _fed(model, place, watch)
+    lacking = "" if report.left else _fed(model, place, watch, is_alone=workers is None)
     if as_json:
         typer.echo(json.dumps(_result(plan, report)))
     else:
@@ -70,12 +70,14 @@ def carry_out(
     return 130 if report.interrupted else 0
 
 
-def _fed(model: Model, place: Place, watch: Watch) -> str:
+def _fed(model: Model, place: Place, watch: Watch, *, is_alone: bool) -> str:
     """See to it that a whole atlas knows what its units feed, which takes as long as a step or two of each; in words
-    what keeps it from that, empty where nothing does."""
+    what keeps it from that, empty where nothing does. Who leads workers may have no accelerator: it is left to them."""
     atlas = Atlas.open(place)
     if not lacks_feeds(atlas):
         return ""
+    if not is_alone:
+        return "workers leave it to you"
     try:
         put_feeds(model, atlas, watch)
     except KeyboardInterrupt:

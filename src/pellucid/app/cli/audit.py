@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pellucid.app.cli.explain import AtlasOption, Pictures, sources
-from pellucid.app.cli.model_options import Mean, Spec, Std, Weights, open_model, read_size
+from pellucid.app.cli.model_options import Device, Mean, Size, Spec, Std, Weights, open_model, read_size
 from pellucid.app.cli.output import AsJson, writable_folder
+from pellucid.app.cli.page_options import AtlasOption, PageFolder, Pictures, SpatialLayer, sources
 from pellucid.app.cli.progress import watched
 from pellucid.app.cli.survey import Classes, DatasetArgument
 from pellucid.app.cli.tables import note, print_table
@@ -30,25 +30,16 @@ def command(
     class_: Annotated[
         str, typer.Option("--class", metavar="CLASS", help="The class to audit, by name or number.", show_default=False)
     ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="DIR", help="Where the page goes, with CSV and JSON.", show_default=False
-        ),
-    ],
-    layer: Annotated[
-        str | None, typer.Option(metavar="LAYER", help="By default the last layer with positions.")
-    ] = None,
+    output: PageFolder,
+    layer: SpatialLayer = None,
     count: Annotated[int, typer.Option(metavar="N", help="Units to silence one by one.")] = 6,
     classes: Classes = None,
     own: Annotated[int, typer.Option(metavar="N", help="Most photos of the class to look at.")] = 200,
     others: Annotated[int, typer.Option(metavar="N", help="Most photos of other classes.")] = 500,
     atlas: AtlasOption = None,
     pictures: Pictures = True,
-    size: Annotated[
-        str | None, typer.Option(metavar="H[xW]", help="Picture size in px, if not the network's own.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = None,
+    size: Size = None,
+    device: Device = None,
     as_json: AsJson = False,
     weights: Weights = None,
     mean: Mean = None,

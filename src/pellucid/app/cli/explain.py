@@ -9,46 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pellucid.app.cli.model_options import Mean, Spec, Std, Weights, open_model, read_size
+from pellucid.app.cli.model_options import Device, Mean, Size, Spec, Std, Weights, open_model, read_size
 from pellucid.app.cli.output import AsJson, writable_folder
-from pellucid.app.cli.progress import Watch, watched
+from pellucid.app.cli.page_options import AtlasOption, PageFolder, Pictures, SpatialLayer, SurveyOption, sources
+from pellucid.app.cli.progress import watched
 from pellucid.app.cli.tables import note, print_table
 from pellucid.app.plan_file import kept_plans
 from pellucid.ascent.progress import duration
 from pellucid.errors import ImageError
 
 if TYPE_CHECKING:
-    from pellucid.ascent.source import RenderingSource
     from pellucid.explain.explanation import Explanation
-    from pellucid.models.model import Model
 
-__all__ = ["AtlasOption", "Pictures", "SurveyOption", "command", "sources"]
-
-SurveyOption = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="A survey of this network (pellucid survey): percentiles, and dataset examples."),
-]
-AtlasOption = Annotated[
-    str | None, typer.Option(metavar="DIR", help="An atlas of this network, for the pictures that it has.")
-]
-Pictures = Annotated[
-    bool, typer.Option("--pictures/--no-pictures", help="Pictures of the units, rendered where no atlas has them.")
-]
+__all__ = ["command"]
 
 
 def command(
     model: Spec,
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The picture to explain.", show_default=False)],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="DIR", help="Where the page goes, with CSV and JSON.", show_default=False
-        ),
-    ],
-    layer: Annotated[
-        str | None,
-        typer.Option(metavar="LAYER", help="By default the last layer with positions (pellucid layers MODEL)."),
-    ] = None,
+    output: PageFolder,
+    layer: SpatialLayer = None,
     class_: Annotated[
         str | None,
         typer.Option("--class", metavar="CLASS", help="What units add to this class; by default the predicted one."),
@@ -60,10 +40,8 @@ def command(
     survey: SurveyOption = None,
     atlas: AtlasOption = None,
     pictures: Pictures = True,
-    size: Annotated[
-        str | None, typer.Option(metavar="H[xW]", help="Picture size in px, if not the network's own.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = None,
+    size: Size = None,
+    device: Device = None,
     as_json: AsJson = False,
     weights: Weights = None,
     mean: Mean = None,
@@ -84,21 +62,6 @@ def command(
         found = explain(net, photo, layer, of=class_, count=count, by=by, survey=survey, pictures=given)
         page = found.save(output)
     _report(found, page, time.perf_counter() - began, as_json=as_json)
-
-
-def sources(net: Model, atlas: str | None, watch: Watch, *, rendered: bool) -> list[RenderingSource]:
-    """Where pictures come from: the atlas first, then the ascent, with its progress on the bar."""
-    from pellucid.ascent.source import RenderNow
-
-    found: list[RenderingSource] = []
-    if atlas is not None:
-        from pellucid.app.atlas_source import AtlasPortraits
-        from pellucid.atlas.store import Atlas
-
-        found.append(AtlasPortraits(Atlas.open(atlas), net))
-    if rendered:
-        found.append(RenderNow(net, callback=watch))
-    return found
 
 
 def _report(found: Explanation, page: Path, seconds: float, *, as_json: bool) -> None:

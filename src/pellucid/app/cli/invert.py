@@ -118,7 +118,7 @@ def _opened(net: Model, image: Path) -> Rendering | Float[Tensor, "1 c h w"]:
     """What was saved beside the picture, or the picture itself in the network's range, cut to its size."""
     from pellucid.ascent.rendering import Rendering
     from pellucid.images.files import read
-    from pellucid.images.image import fitted
+    from pellucid.images.fitting import fitted
     from pellucid.models.value_range import in_range
 
     if image.with_suffix(".safetensors").is_file():

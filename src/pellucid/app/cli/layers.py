@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pellucid.app.cli.model_options import PANEL, Mean, Spec, Std, Weights, open_model, read_size
+from pellucid.app.cli.model_options import Device, Mean, Size, Spec, Std, Weights, open_model, read_size
 from pellucid.app.cli.tables import note, print_table
 from pellucid.models.blocks import blocks
 
@@ -23,11 +23,8 @@ def layers(
     weights: Weights = None,
     mean: Mean = None,
     std: Std = None,
-    size: Annotated[
-        str | None,
-        typer.Option(metavar="H[xW]", help="Picture size in px, such as 96 or 96x128.", rich_help_panel=PANEL),
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=PANEL)] = None,
+    size: Size = None,
+    device: Device = None,
     everything: Annotated[bool, typer.Option("--all", help="Also what lies inside blocks.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with every layer.")] = False,
 ) -> None:

@@ -12,7 +12,7 @@ from pellucid.errors import ModelError, RecipeError
 if TYPE_CHECKING:
     from pellucid.models.model import Model
 
-__all__ = ["PANEL", "Mean", "Spec", "Std", "Weights", "open_model", "read_size", "source_of"]
+__all__ = ["PANEL", "Device", "Mean", "Size", "Spec", "Std", "Weights", "open_model", "read_size", "source_of"]
 
 PANEL = "Network"
 
@@ -37,6 +37,18 @@ Mean = Annotated[
 Std = Annotated[
     str | None,
     typer.Option(metavar="R,G,B", help="Input standard deviation, likewise.", rich_help_panel=PANEL),
+]
+
+Size = Annotated[
+    str | None,
+    typer.Option(
+        metavar="H[xW]",
+        help="Picture size in px, such as 96 or 96x128, if not the network's own.",
+        rich_help_panel=PANEL,
+    ),
+]
+Device = Annotated[
+    str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=PANEL)
 ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pellucid.app.cli.model_options import Mean, Spec, Std, Weights, open_model, read_size
+from pellucid.app.cli.model_options import Device, Mean, Size, Spec, Std, Weights, open_model, read_size
 from pellucid.app.cli.output import AsJson, writable_folder
 from pellucid.app.cli.progress import watched
 from pellucid.app.cli.tables import note, print_table
@@ -55,10 +55,8 @@ def command(
     batch: Annotated[
         int | None, typer.Option(metavar="N", help="Pictures looked at together; by default as suits.")
     ] = None,
-    size: Annotated[
-        str | None, typer.Option(metavar="H[xW]", help="Picture size in px, if not the network's own.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = None,
+    size: Size = None,
+    device: Device = None,
     as_json: AsJson = False,
     weights: Weights = None,
     mean: Mean = None,

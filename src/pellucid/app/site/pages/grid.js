@@ -127,7 +127,7 @@
     const name = named ? `${layer}:${unit}` : String(unit);
     const about = `${layer} ${unit}${label ? `, ${label}` : ""}`;
     const image = P.h("img", { alt: "", decoding: "async", draggable: "false" });
-    const element = P.h("div", { class: bad ? "tile bad" : "tile" },
+    const element = P.h("div", { class: ["tile", bad && "bad", named && "named"].filter(Boolean).join(" ") },
       P.h("a", { href: P.href(P.to.unit(layer, unit)), "aria-label": bad ? `${about}, ${status}` : about },
         P.h("span", { class: "frame" }, image),
         P.h("span", { class: "caption" },

@@ -31,6 +31,7 @@
     const from = now;
     now = wanted;
     view.dataset.view = wanted.view;
+    if (wanted.view !== "search") document.getElementById("words").value = "";
     trail(wanted);
     const place = h("div", { class: "page" });
     try {

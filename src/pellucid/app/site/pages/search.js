@@ -86,6 +86,9 @@
   P.searchBox = () => {
     const [box, list, form] = ["words", "hits", "find"].map((id) => document.getElementById(id));
     let [options, chosen, asked] = [[], -1, 0];
+    const layers = P.book.atlases[P.book.main].layers;
+    const example = layers[Math.floor(layers.length / 2)];
+    if (example?.name.length < 12) box.placeholder = `Search: ${example.name}:${Math.min(12, example.units - 1)}, a class, a #tag`;
     const close = () => { list.hidden = true; chosen = -1; box.setAttribute("aria-expanded", "false"); box.removeAttribute("aria-activedescendant"); };
     const mark = (index) => {
       chosen = index;
