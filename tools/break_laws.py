@@ -474,6 +474,13 @@ BREACHES = [
         "tests/inverse/test_comparing.py::test_pictures_find_the_permutation",
     ),
     Breach(
+        "inverse: units that fire but here and there stay in",
+        "src/pellucid/inverse/answers.py",
+        "_SILENT, _HARDLY = 1e-4, 0.1",
+        "_SILENT, _HARDLY = 0.0, 0.0",
+        "tests/inverse/test_invert.py::test_a_unit_that_fires_but_here_and_there_and_hardly_moves_is_off",
+    ),
+    Breach(
         "inverse: dead units stay in",
         "src/pellucid/inverse/answers.py",
         "_DEAD = 1e-5",

@@ -244,6 +244,16 @@ def test_dead_units_are_named_and_left_out(model: pl.Model, rendering: Rendering
         assert float(angle_deg(found[:6], expected)) < 1e-3
 
 
+@pytest.mark.parametrize(("response", "length", "is_off"), [(1e-6, 1e-2, True), (1e-6, 1.0, False), (0.1, 1e-2, False)])
+def test_a_unit_that_fires_but_here_and_there_and_hardly_moves_is_off(
+    response: float, length: float, is_off: bool
+) -> None:
+    """Neither a logit near zero nor a weak unit that fires is."""
+    gram = torch.diag(torch.tensor([1.0, 4.0, length**2], dtype=torch.float64))
+    evidence = Evidence(torch.tensor([2.0, 1.0, response], dtype=torch.float64), gram, 0, True)
+    assert evidence.dead == ((2,) if is_off else ())
+
+
 def test_a_dead_unit_of_a_network_is_a_warning_that_names_it() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
     module.load_state_dict({"0.weight": torch.rand(4, 3, 1, 1), "0.bias": torch.tensor([0.1, 0.1, -100, 0.1])})

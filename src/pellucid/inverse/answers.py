@@ -20,6 +20,7 @@ from pellucid.inverse.solve import Solution, solved
 __all__ = ["Answer", "Evidence", "answered", "certificate_deg"]
 
 _DEAD = 1e-5  # a row of the Jacobian shorter than this share of the longest is zero
+_SILENT, _HARDLY = 1e-4, 0.1  # of the largest response and the longest row: a unit below both is off
 _ROUNDING = 1e-6  # of s_n: what float32 leaves undecided in a gradient
 
 
@@ -46,9 +47,12 @@ class Evidence:
 
     @property
     def dead(self) -> tuple[int, ...]:
-        """Units whose row of the Jacobian is zero."""
-        lengths = self.gram.diagonal().clamp(min=0).sqrt()
-        return tuple((lengths <= _DEAD * lengths.max()).nonzero()[:, 0].tolist())
+        """Units whose row of the Jacobian is zero, or that are off but for a few places around the picture: what moves
+        such a unit there says nothing about the picture.
+        """
+        lengths, size = self.gram.diagonal().clamp(min=0).sqrt(), self.response.abs()
+        off = (size <= _SILENT * size.max()) & (lengths <= _HARDLY * lengths.max())
+        return tuple((off | (lengths <= _DEAD * lengths.max())).nonzero()[:, 0].tolist())
 
     def check(self, name: str, layer: str) -> None:
         """Raises InversionError where nothing can be said."""
@@ -79,16 +83,22 @@ class Answer:
 def solution_of(
     evidence: Evidence, cosine_power: int, critical_space: CriticalSpace | None, *, nonnegative: bool
 ) -> Solution:
-    """The answer of a linearization, dead units left out."""
-    n = len(evidence.response)
-    dead = torch.eye(n, dtype=torch.float64)[:, list(evidence.dead)]
-    known = critical_space.excluded if critical_space is not None else dead[:, :0]
-    excluded = orthonormal(torch.cat([known, dead], 1))
+    """The answer of a linearization, sought among the units that are not dead; a dead one has weight 0."""
+    n, dead = len(evidence.response), list(evidence.dead)
+    known = torch.zeros(n, 0, dtype=torch.float64) if critical_space is None else critical_space.excluded
+    excluded = orthonormal(torch.cat([known, torch.eye(n, dtype=torch.float64)[:, dead]], 1))
     if n - excluded.shape[1] < 1:
         raise InversionError(f"of {n} dimensions the critical space and dead units leave out all: nothing is searched")
-    return solved(
-        evidence.gram, evidence.response, cosine_power, excluded, spread=evidence.spread, nonnegative=nonnegative
+    alive = [unit for unit in range(n) if unit not in dead]
+    among = solved(
+        evidence.gram[alive][:, alive],
+        evidence.response[alive],
+        cosine_power,
+        orthonormal(known[alive]),
+        spread=None if evidence.spread is None else evidence.spread[alive][:, alive],
+        nonnegative=nonnegative,
     )
+    return among.embedded(alive, excluded)
 
 
 def certificate_deg(residual: float | None, values: Float[Tensor, " e"], *, rounding: float = 0.0) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,17 @@ class Solution:
     values: Float[Tensor, " e"]
     vectors: Float[Tensor, "n e"]
     excluded: Float[Tensor, "n d"]
+
+    def embedded(self, among: Sequence[int], excluded: Float[Tensor, "m d"]) -> Solution:
+        """The same as vectors [m] of more units, of which these are some; the others have weight 0."""
+
+        def placed(vectors: Tensor) -> Tensor:
+            wide = torch.zeros(len(excluded), *vectors.shape[1:], dtype=vectors.dtype)
+            wide[list(among)] = vectors
+            return wide
+
+        found = None if self.nonnegative is None else placed(self.nonnegative)
+        return Solution(placed(self.plain), placed(self.second), found, self.values, placed(self.vectors), excluded)
 
 
 def solved(
