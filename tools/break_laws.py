@@ -483,8 +483,8 @@ BREACHES = [
     Breach(
         "inverse: dead units stay in",
         "src/pellucid/inverse/answers.py",
-        "_DEAD = 1e-5",
-        "_DEAD = -1.0",
+        "list(evidence.dead)",
+        "list[int]()",
         "tests/inverse/test_invert.py::test_dead_units_are_named_and_left_out",
     ),
     Breach(
