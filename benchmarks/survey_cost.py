@@ -1,11 +1,13 @@
 """What a survey costs beside the bare network, and how much memory a long one takes.
 
     python benchmarks/survey_cost.py cost --model torchvision:squeezenet1_1 --weights FILE --size 224
+    python benchmarks/survey_cost.py cost --weights FILE --data ../shared/data/tiny-imagenet-200-val.parquet
     python benchmarks/survey_cost.py memory --pictures 100000 --data ../shared/data/tiny-imagenet-200-val.parquet
 
 `cost`: the same pictures, already in memory, go through the bare network and a survey of all its layers, in the same
 precision and batches, on one thread, in turns; the ratio of their CPU time is printed, of all and of the second half:
-the first pictures are among the best of every unit, and cost more. `memory`: noise of 64 px, or a dataset repeated,
+the first pictures are among the best of every unit, and cost more. With `--data` they are a dataset's, and the ratio is
+told with the reading of them on both sides, too. `memory`: noise of 64 px, or a dataset repeated,
 goes through the embedded network; resident memory is printed along the way.
 """
 
@@ -54,17 +56,16 @@ class Times:
     tally: float
 
 
-def cost(spec: str, weights: str | None, size: int, count: int) -> None:
+def cost(spec: str, weights: str | None, size: int, count: int, data: str | None) -> None:
     torch.set_num_threads(1)
     model = pl.load(spec, weights=weights, size=size)
     layers = tuple(model.layers)
     batch = usual_batch(model.size)
-    noise = Noise(min(count, KEPT), size)
-    kept = torch.stack([noise[i] for i in range(len(noise))])
+    kept, reading = shown(model, min(count, KEPT if data is None else count), data)
     precision = fast_enough_and_true(model, layers, to_network(kept[:4], model))
     worker = model.at(precision=precision)
     units = sum(model.layers[name].units for name in layers)
-    tally, times = Tally.none_yet(units, 8, 0), []
+    tally, times, reading = Tally.none_yet(units, 8, 0), [], reading * batch
     for start in range(0, count, batch):
         numbers = torch.arange(start, start + batch)
         shade = Draws.from_keys([f"shade {number}" for number in numbers.tolist()]).uniform(1)[:, :, None, None]
@@ -76,17 +77,37 @@ def cost(spec: str, weights: str | None, size: int, count: int) -> None:
             f"{name}: {1e3 * bare / len(some):.0f} ms bare a batch, {1e3 * looks / len(some):.0f} looked at, "
             f"{1e3 * counted / len(some):.0f} of counting; survey over bare {(looks + counted) / bare:.2f}"
         )
+        if reading:
+            both = reading * len(some)
+            ratio = (both + looks + counted) / (both + bare)
+            print(f"with the {1e3 * reading:.0f} ms that reading a batch takes: {ratio:.2f}")
     ratios = sorted(one.looks / one.bare for one in times)
     print(f"looked at over bare, batch by batch: median {statistics.median(ratios):.2f}, least {ratios[0]:.2f}")
 
 
-def once(worker: pl.Model, shown: torch.Tensor, layers: tuple[str, ...], tally: Tally, numbers: torch.Tensor) -> Times:
+def shown(model: pl.Model, count: int, data: str | None) -> tuple[torch.Tensor, float]:
+    """Pictures [b, c, h, w] in [0, 1], and the seconds of CPU time that reading one took: noise takes none."""
+    if data is None:
+        noise = Noise(count, model.size[0])
+        return torch.stack([noise[i] for i in range(count)]), 0.0
+    began, read = time.process_time(), []
+    for some in batches(open_dataset(data), model, 16):
+        read.append(some.images)
+        if 16 * len(read) >= count:
+            break
+    pictures = torch.cat(read)
+    return pictures, (time.process_time() - began) / len(pictures)
+
+
+def once(
+    worker: pl.Model, pictures: torch.Tensor, layers: tuple[str, ...], tally: Tally, numbers: torch.Tensor
+) -> Times:
     """One batch, bare and surveyed one behind the other; the thread's own time, for others may be at work."""
     began = time.thread_time()
     with torch.no_grad():
-        worker(shown)
+        worker(pictures)
     bare = time.thread_time()
-    summary = summarise(worker, shown, layers)
+    summary = summarise(worker, pictures, layers)
     looked = time.thread_time()
     tally.add(summary, numbers)
     return Times(bare - began, looked - bare, time.thread_time() - looked)
@@ -129,10 +150,11 @@ def main() -> None:
     parser.add_argument("--weights", default="none")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--pictures", type=int, default=2048)
-    parser.add_argument("--data", help="pictures that `memory` repeats, such as a Parquet file; noise without")
+    parser.add_argument("--data", help="pictures, such as a Parquet file, that `memory` repeats; noise without")
     given = parser.parse_args()
     if given.what == "cost":
-        cost(given.model, given.weights if given.model != "default" else None, given.size, given.pictures)
+        weights = given.weights if given.model != "default" else None
+        cost(given.model, weights, given.size, given.pictures, given.data)
     else:
         memory(given.pictures, given.data)
 
