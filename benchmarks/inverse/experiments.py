@@ -182,8 +182,8 @@ def _with_spaces(model: pl.Model, case: Case, found: Evaluation) -> tuple[dict[s
 def report(out: Path) -> None:
     """Everything that has been run as one dated page with its figures."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    done = {case: json.loads((out / case.name / "result.json").read_text()) for case in CASES if _is_done(out, case)}
-    missing = [case.name for case in CASES if case not in done]
+    done = [(case, json.loads((out / case.name / "result.json").read_text())) for case in CASES if _is_done(out, case)]
+    missing = [case.name for case in CASES if not _is_done(out, case)]
     lines = [
         f"# Experiments 1 to 3: objectives of small networks, inverted ({date.today().isoformat()})",
         "",
@@ -193,12 +193,12 @@ def report(out: Path) -> None:
         "| case | targets | steps | searched | prediction | plain | response | random | the paper says |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for case, document in done.items():
+    for case, document in done:
         lines += [_row(case, document, name) for name in _parts(document)]
     if missing:
         lines += ["", f"Not run: {', '.join(missing)}."]
-    lines += _comparisons({case.name: document for case, document in done.items()})
-    for case, document in done.items():
+    lines += _comparisons({case.name: document for case, document in done})
+    for case, document in done:
         lines += _section(out, case, document)
     page = RESULTS / f"{date.today().isoformat()}-networks.md"
     page.write_text("\n".join(lines) + "\n")
