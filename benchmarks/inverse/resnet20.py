@@ -27,12 +27,13 @@ from pellucid.ascent.rendering import Rendering
 from pellucid.inverse.evaluation import Evaluation, judged, reoptimised_for_all
 from pellucid.inverse.linear_algebra import angle_deg
 from pellucid.inverse.sampling import sparse_objectives, sparseness
+from pellucid.inverse.verify import SMALL_RATE
 from pellucid.objectives.response_direction import response_direction
 
 TREE = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("PELLUCID_SHARED", TREE.parent / "shared"))
 RANDOM, SINGLE, TOGETHER = 40, 10, 10
-RATES = (0.05, 0.002)  # the source's learning rate of re-optimising, and one without Adam's first large steps
+RATES = (0.05, SMALL_RATE)  # the source's learning rate of re-optimising, and one without Adam's first large steps
 
 
 @dataclass(frozen=True)

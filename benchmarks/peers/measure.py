@@ -14,7 +14,9 @@ from process import Worker, WorkerError
 __all__ = ["COUNTERPARTS", "OURS", "Pictures", "Plan", "equal_steps", "reach"]
 
 OURS = "pellucid"
-COUNTERPARTS = ("horama",)  # peers whose method is another one of ours than the default: MACO
+COUNTERPARTS = {"horama": f"{OURS} as horama"}
+"""Peers whose method is another one of ours than the default (MACO), and what our side is called then."""
+Made = tuple[list[int], list[float], np.ndarray]  # units, seconds and pictures
 Pictures = dict[str, dict[int, np.ndarray]]  # by side and unit, the first round's: for the contact sheets
 
 
@@ -75,53 +77,63 @@ def reach(
     grid = sorted({*range(plan.every, steps + 1, plan.every), steps})
     for turn, (seed, units) in enumerate((seed, units) for seed in range(plan.rounds) for units in plan.blocks()):
         record: dict[str, Any] = {"round": seed, "units": list(units), "peers": {}, "errors": {}, "ours": {}}
-        replies: dict[str, tuple[list[int], list[float], np.ndarray]] = {}
+        replies: dict[str, Made] = {}
         for name in _turns(list(sides), turn):
             own = [unit for unit in units if unit in plan.peer_units.get(name, units)]
             if not own:
                 continue
-            requests = {name: plan.render(name, own, folder / "made.npy", seed=seed)}
-            if name in COUNTERPARTS:
-                requests[_as(name)] = plan.render(OURS, own, folder / "made.npy", seed=seed, like=name)
-            for side, request in requests.items():
-                try:
-                    reply = sides[OURS if side != name else name].ask(render=request)
-                except WorkerError as error:
-                    if name == OURS:
-                        raise
-                    record["errors"][side] = str(error)
-                    break
-                replies[side] = own, reply["seconds"], np.load(folder / "made.npy")
-                if seed == 0:
-                    pictures.setdefault(side, {}).update(zip(own, replies[side][2], strict=True))
+            try:
+                made = _made(sides, plan, name, own, seed, folder / "made.npy")
+            except WorkerError as error:
+                if name == OURS:
+                    raise
+                record["errors"][name] = str(error)
+                continue
+            replies |= made
+            if seed == 0:
+                for side, (_, _, images) in made.items():
+                    pictures.setdefault(side, {}).update(zip(own, images, strict=True))
         kept: dict[str, np.ndarray] = {}
-        for side in [side for side in replies if side.startswith(OURS)]:
-            own, seconds, images = replies.pop(side)
-            like = {} if side == OURS else {"like": side.removeprefix(_as(""))}
-            file = folder / f"{side}.npy"
-            sides[OURS].ask(render=plan.render(OURS, own, file, seed=seed, snapshots=grid, **like))
-            kept[side] = np.load(file, mmap_mode="r")  # [s, b, 3, h, w]
-            record["ours"][side] = {
-                "units": own,
-                "seconds": seconds[0],
-                "seconds_per_image_step": seconds[0] / (len(own) * steps),
-                "clean": judge.clean(images, own),
-                "curve_steps": grid,
-                "curves": list(zip(*(judge.clean(snapshot, own) for snapshot in kept[side]), strict=True)),
-            }
+        for like, side in ((None, OURS), *COUNTERPARTS.items()):
+            if side in replies:
+                request = plan.render(OURS, replies[side][0], folder / f"{side}.npy", seed=seed, like=like)
+                record["ours"][side], kept[side] = _step_by_step(sides[OURS], judge, request, replies.pop(side), grid)
         for name, (own, times, images) in replies.items():
-            side = _as(name) if _as(name) in kept else OURS
-            if name in COUNTERPARTS and side == OURS:
-                continue  # our counterpart failed: its error is recorded
+            side = COUNTERPARTS.get(name, OURS)
             ours = record["ours"][side]
             places = [ours["units"].index(unit) for unit in own]
             record["peers"][name] = _compared(judge, plan, ours, own, times, images, kept[side], places)
         yield record
 
 
-def _as(peer: str) -> str:
-    """The name of our side where it does what a peer does."""
-    return f"{OURS} as {peer}"
+def _made(sides: dict[str, Worker], plan: Plan, name: str, units: list[int], seed: int, file: Path) -> dict[str, Made]:
+    """A side's pictures at its defaults and, of a peer with another method, ours made by that: by the side's name."""
+    requests = {name: plan.render(name, units, file, seed=seed)}
+    if name in COUNTERPARTS:
+        requests[COUNTERPARTS[name]] = plan.render(OURS, units, file, seed=seed, like=name)
+    found = {}
+    for side, request in requests.items():
+        reply = sides[name if side == name else OURS].ask(render=request)
+        found[side] = units, reply["seconds"], np.load(file)
+    return found
+
+
+def _step_by_step(
+    worker: Worker, judge: Judge, request: dict[str, Any], made: Made, grid: list[int]
+) -> tuple[dict[str, Any], np.ndarray]:
+    """What our pictures reach at each step of the grid, from the same run again, untimed: record and snapshots."""
+    units, seconds, images = made
+    worker.ask(render={**request, "snapshots": grid})
+    kept = np.load(request["file"], mmap_mode="r")  # [s, b, 3, h, w]
+    record = {
+        "units": units,
+        "seconds": seconds[0],
+        "seconds_per_image_step": seconds[0] / (len(units) * grid[-1]),
+        "clean": judge.clean(images, units),
+        "curve_steps": grid,
+        "curves": list(zip(*(judge.clean(snapshot, units) for snapshot in kept), strict=True)),
+    }
+    return record, kept
 
 
 def _compared(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from measure import OURS, Pictures
+from measure import COUNTERPARTS, OURS, Pictures
 from pellucid.images.sheets import contact_sheet
 
 __all__ = ["write_sheets"]
@@ -20,9 +20,9 @@ _COLUMNS = 8
 def write_sheets(network: str, pictures: Pictures, reach: Sequence[dict[str, Any]], folder: Path) -> None:
     """Write NETWORK-PEER.png for every peer, labelled with the clean activations."""
     for peer in pictures:
-        if peer.startswith(OURS):
+        if peer in (OURS, *COUNTERPARTS.values()):
             continue
-        ours = f"{OURS} as {peer}" if f"{OURS} as {peer}" in pictures else OURS
+        ours = COUNTERPARTS.get(peer, OURS)
         rows = {row["unit"]: row for block in reach if block["round"] == 0 for row in block["peers"].get(peer, ())}
         images, labels = [], []
         units = sorted(rows)

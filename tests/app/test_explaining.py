@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,22 +16,8 @@ from pellucid.atlas.store import Atlas
 from pellucid.explain.attribution import METHODS
 from pellucid.images.files import read_metadata
 from pellucid.survey.unit_table import UnitTable
+from typed import NETWORK, Run
 
-NETWORK = """
-from collections import OrderedDict
-import torch
-from torch import nn
-import pellucid as pl
-
-def small():
-    torch.manual_seed(0)
-    parts = OrderedDict(
-        conv=nn.Conv2d(3, 4, 3, 2, padding=1), relu=nn.ReLU(), mean=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(),
-        fc=nn.Linear(4, 2),
-    )
-    return pl.Model(nn.Sequential(parts), name="small", size=16, classes=["cat", "dog"])
-"""
-Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--steps", "3", "--batch", "8", "--precision", "float32")
 
 

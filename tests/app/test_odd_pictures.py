@@ -14,22 +14,8 @@ from PIL import Image
 
 from pellucid.app.cli import main
 from pellucid.survey.result import Survey
+from typed import NETWORK, Run
 
-NETWORK = """
-from collections import OrderedDict
-import torch
-from torch import nn
-import pellucid as pl
-
-def small():
-    torch.manual_seed(0)
-    parts = OrderedDict(
-        conv=nn.Conv2d(3, 4, 3, 2, padding=1), relu=nn.ReLU(), mean=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(),
-        fc=nn.Linear(4, 2),
-    )
-    return pl.Model(nn.Sequential(parts), name="small", size=16, classes=["cat", "dog"])
-"""
-Run = Callable[..., tuple[int, str, str]]
 MANY = 600
 
 

@@ -85,8 +85,11 @@ def invert(
     setting = _setting(subjects, noise, noise_draws, critical_space, nonnegative, seed)
     free = free_values(subjects.image().detach(), subjects.image.ranges)
     answers: list[Answer] = []
-    num_units = subjects.family.units or model.layer(subjects.family.layer, subjects.image.size).units
-    per_picture = num_units * subjects.rendering.parameters[0].numel() * subjects.rendering.parameters.element_size()
+    per_picture = (
+        _num_units(model, subjects)
+        * subjects.rendering.parameters[0].numel()
+        * subjects.rendering.parameters.element_size()
+    )
     together = max(1, _TOGETHER_BYTES // per_picture)
     for first in range(0, len(subjects.rendering), together):
         rows = range(first, min(first + together, len(subjects.rendering)))
@@ -206,8 +209,12 @@ def _linearizations(
     function = ResponseOf(worker, image_of, response, subjects.family.units)
     height, width = subjects.image.size
     around = [None if shift is None else shift.to(model.device) for shift in shifted]
-    num_units = subjects.family.units or model.layer(subjects.family.layer, subjects.image.size).units
-    return linearized(function, flat.to(model.device), around, height * width, num_units)
+    return linearized(function, flat.to(model.device), around, height * width, _num_units(model, subjects))
+
+
+def _num_units(model: Model, subjects: Subjects) -> int:
+    family = subjects.family
+    return family.units or model.layer(family.layer, subjects.image.size).units
 
 
 def evidence_of(
