@@ -230,6 +230,25 @@ def test_all_is_reached_by_keyboard(window: Any, address: str) -> None:
     window.evaluate("localStorage.clear()")
 
 
+def test_a_key_pressed_while_a_page_is_drawn_waits_for_it(chromium: Any, address: str) -> None:
+    held: list[Any] = []
+    chromium.goto(f"{address}/mixed4a/7")
+    settled(chromium)
+    chromium.route("**/unit/8", lambda route: held.append(route))
+    chromium.keyboard.press("ArrowRight")
+    chromium.wait_for_url("**/mixed4a/8")
+    chromium.keyboard.press("ArrowRight")  # nothing of unit 8 is known yet
+    deadline = time.monotonic() + 30
+    while not held and time.monotonic() < deadline:
+        chromium.wait_for_timeout(10)
+    assert chromium.get_attribute("#view", "aria-busy") == "true"
+    assert chromium.url.endswith("/8")
+    held[0].continue_()
+    chromium.wait_for_url("**/mixed4a/9")
+    settled(chromium)
+    assert "9" in chromium.inner_text("#view h1")
+
+
 def test_going_back_leads_to_the_same_place(window: Any, address: str) -> None:
     window.goto(f"{address}/mixed4a")
     settled(window)

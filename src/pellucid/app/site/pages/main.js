@@ -24,8 +24,10 @@
   };
 
   let turn = 0;
+  let waiting = null; // what the last key asked of a view that is not drawn yet
   P.draw = async (wanted) => {
     const own = (turn += 1);
+    view.setAttribute("aria-busy", "true");
     P.leaving?.();
     [P.leaving, P.firstTile, P.neighbours] = [null, null, null];
     const from = now;
@@ -40,7 +42,6 @@
       if (own === turn) {
         if (!place.hasChildNodes()) place.append(h("p", { class: "quiet" }, "Looking …"));
         view.replaceChildren(place);
-        view.setAttribute("aria-busy", "true");
       }
       await drawn;
     } catch (error) {
@@ -51,6 +52,9 @@
     view.removeAttribute("aria-busy");
     dispatchEvent(new Event("scroll")); // grids measure themselves once they are in the page
     if (from !== wanted && document.activeElement === document.body) view.focus({ preventScroll: true });
+    const next = waiting;
+    waiting = null;
+    next?.();
   };
 
   const up = () => {
@@ -78,6 +82,7 @@
     ArrowLeft: () => beside(-1),
     ArrowRight: () => beside(1),
   };
+  const ofContents = new Set(["f", "r", "n", "ArrowLeft", "ArrowRight"]); // keys that need what the view has drawn
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
@@ -89,7 +94,9 @@
     if (event.key.startsWith("Arrow") && event.target.closest?.(".grid")) return;
     if (!(event.key in actions)) return;
     event.preventDefault();
-    actions[event.key]();
+    const early = ofContents.has(event.key) && view.hasAttribute("aria-busy");
+    waiting = early ? actions[event.key] : null;
+    if (!early) actions[event.key]();
   });
 
   const begin = async () => {
