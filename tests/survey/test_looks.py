@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Literal, cast
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import pellucid as pl
+from pellucid.survey.clipping import clip_by_bits, clips_by_bits
 from pellucid.survey.looks import Looks
 from pellucid.survey.streaming import survey
 from pellucid.survey.summary import summarise
@@ -71,14 +72,40 @@ def test_a_large_map_is_seen_as_it_was(then: Callable[[torch.Tensor], torch.Tens
         assert torch.equal(found.places[:, own].long(), before.flatten(2).argmax(2))
 
 
-def test_looks_change_nothing_that_the_network_computes() -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("is_broken", [False, True], ids=["numbers", "NaN"])
+@pytest.mark.parametrize("then", [nn.ReLU(inplace=True), nn.ReLU(), nn.ReLU6(inplace=True)], ids=str)
+@pytest.mark.parametrize("px", [PX, 8], ids=["large", "small"])
+def test_looks_change_nothing_that_the_network_computes(
+    then: nn.Module, precision: Literal["float32", "bfloat16"], is_broken: bool, px: int
+) -> None:
+    """Not even where a map holds a NaN whose sign is set, which a CPU's own are."""
     torch.manual_seed(0)
-    model = pl.Model(Behind(nn.ReLU(inplace=True)), size=PX).at(precision="float32")
-    pictures = torch.rand(PICTURES, 3, PX, PX)
+    spoil = torch.zeros(1, CHANNELS, 1, 1)
+    spoil[:, 3] = -torch.nan if is_broken else 0.0
+    model = pl.Model(Behind(lambda x: then(x.add_(spoil.to(x.dtype)))), size=px).at(precision=precision)
+    pictures = torch.rand(PICTURES, 3, px, px)
     with torch.no_grad():
         plain = model(pictures)
-        with Looks():
-            assert torch.equal(model(pictures), plain)
+        assert bool(plain.isnan().any()) == is_broken
+        with Looks() as looks:
+            assert torch.equal(model(pictures).nan_to_num(7.0), plain.nan_to_num(7.0))
+            looks.finish()
+
+
+def test_clipping_by_bits_is_a_relu() -> None:
+    """Of every bfloat16 that there is, but for NaN with the sign set."""
+    every = torch.arange(-(2**15), 2**15).to(torch.int16).view(torch.bfloat16)
+    every = every[~(every.isnan() & every.signbit())]
+    assert len(every) == 2**16 - 127
+    assert clips_by_bits(every)
+    assert not clips_by_bits(every.half())
+    expected = every.clone().relu_()
+    for in_place in (False, True):
+        source = every.clone()
+        clipped = clip_by_bits(source, in_place=in_place)
+        assert (clipped is source) == in_place
+        assert torch.equal(clipped.nan_to_num(7.0, 9.0), expected.nan_to_num(7.0, 9.0))
 
 
 def test_of_equal_peaks_the_first_position_counts() -> None:

@@ -122,11 +122,9 @@ class _Picture(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         spectrum = torch.fft.rfft2(gradients[0], norm="ortho")
-        twice = torch.full((spectrum.shape[-1],), 2.0, dtype=gradients[0].dtype, device=spectrum.device)
-        twice[0] = 1
-        if ctx.width % 2 == 0:
-            twice[-1] = 1
-        return spectrum * twice, None
+        mirrored = slice(1, spectrum.shape[-1] - (1 - ctx.width % 2))  # all but the mean and the finest wave
+        torch.view_as_real(spectrum)[..., mirrored, :] *= 2
+        return spectrum, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode, handle_torch_function
 from pellucid.models.gradients import Arguments, argument, clipping_of, is_in_place
 from pellucid.models.layers import Layer, normalise_axes
 from pellucid.objectives.response import places
+from pellucid.survey.clipping import clip_by_bits, clips_by_bits
 
 __all__ = ["Looks", "Overwritten", "Peaks"]
 
@@ -145,10 +146,11 @@ class Looks(TorchFunctionMode):
         if self._waiting is not None and self._waiting.value is source and is_in_place(func, call):
             return self._rectified_near(func, call, self._waiting)
         self.finish()
-        peaks = self._peaks_of(source) if source.ndim in (2, 4) else None
-        result = func(*call[0], **call[1])
-        if peaks is not None:
-            self._known_peaks.keep(result, peaks)
+        if source.ndim not in (2, 4):
+            return func(*call[0], **call[1])
+        peaks = self._peaks_of(source)
+        result = _clipped(func, call, source, peaks)
+        self._known_peaks.keep(result, peaks)
         return result
 
     def _rectified_near(self, func: Callable[..., Any], call: Arguments, waiting: _Waiting) -> Tensor:
@@ -160,8 +162,7 @@ class Looks(TorchFunctionMode):
         for near in _near(source):
             before.append(_mean(near))
             peaks.append(Peaks.of(near))
-            args, kwargs = ((near, *call[0][1:]), call[1]) if call[0] else ((), {**call[1], "input": near})
-            func(*args, **kwargs)
+            _clipped(func, call, near, peaks[-1:])
             behind.append(_mean(near))
         shared = (Peaks.joined(peaks, 0),)
         self._found(waiting.names, (torch.cat(before),), shared)
@@ -180,6 +181,16 @@ class Looks(TorchFunctionMode):
     def _peaks_of(self, value: Tensor) -> _AllPeaks:
         """The peaks of a map with its channels first, or of a row: before the rectifier, where it ended in one."""
         return self._known_peaks.of(value) or self._known_peaks.keep(value, (Peaks.of(_as_map(value)),))
+
+
+def _clipped(func: Callable[..., Any], call: Arguments, source: Tensor, peaks: Sequence[Peaks]) -> Tensor:
+    """What this call of a rectifier makes of `source`, by its bits where no NaN would be lost: then a peak is one."""
+    is_relu = clipping_of(func, call) == float("inf")
+    if is_relu and clips_by_bits(source) and not any(part.values.isnan().any() for part in peaks):
+        return clip_by_bits(source, in_place=is_in_place(func, call))
+    args, kwargs = ((source, *call[0][1:]), call[1]) if call[0] else ((), {**call[1], "input": source})
+    result: Tensor = func(*args, **kwargs)
+    return result
 
 
 def _as_map(value: Tensor) -> Float[Tensor, "b n h w"]:
