@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import subprocess
 import sys
@@ -104,3 +105,19 @@ def test_files_stay_small(file: Path) -> None:
 
 def test_the_changelog_names_the_version() -> None:
     assert re.search(rf"^## .*\b{re.escape(pellucid.__version__)}\b", (TREE / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
+def test_every_law_that_can_be_broken_stands_where_it_is_looked_for() -> None:
+    """`tools/break_laws.py` takes a quarter of an hour; that what it breaks has moved shows here."""
+    specification = importlib.util.spec_from_file_location("break_laws", TREE / "tools/break_laws.py")
+    assert specification is not None
+    assert specification.loader is not None
+    laws = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(laws)
+    moved = [
+        breach.law
+        for breach in laws.BREACHES
+        if (TREE / breach.file).read_text().count(breach.old) != 1
+        or not (TREE / breach.test.partition("::")[0]).exists()
+    ]
+    assert not moved
