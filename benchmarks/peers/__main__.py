@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import shlex
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -209,6 +210,7 @@ def _now() -> str:
 
 def main() -> None:
     given = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # workers that are stopped would outlive us
     (given.out / "logs").mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory(prefix="peers-") as scratch:
