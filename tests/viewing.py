@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import random
 import string
 import threading
 import urllib.parse
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -155,3 +157,7 @@ def served(viewer: Viewer) -> Iterator[str]:
         thread.join(15)
         listening.close()
         assert not thread.is_alive()
+        with warnings.catch_warnings():  # of connections that a browser still held when the server left
+            warnings.simplefilter("ignore", ResourceWarning)
+            del server, thread
+            gc.collect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -110,6 +111,25 @@ def pellucid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 
 QUICK = ("--steps", "4", "--size", "16")
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+    ids=["by default", "asked for", "another policy"],
+)
+def test_threads_that_wait_soon_give_up_their_core(
+    given: dict[str, str], spins: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that what the program sets is undone
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", ["pellucid", "--version"])
+    with pytest.raises(SystemExit):
+        main.main()
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
 
 
 def test_every_recipe_field_is_an_option_with_its_help() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet
@@ -86,3 +88,18 @@ def test_mistakes_are_said_in_one_line(model: pl.Model, tmp_path: Path) -> None:
         UnitTable.load(tmp_path / "other.parquet")
     with pytest.raises(TableError, match="cannot read"):
         UnitTable.load(tmp_path / "absent.parquet")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads of a process as Linux lists them")
+def test_no_thread_of_arrows_has_a_part_in_reading(model: pl.Model, tmp_path: Path) -> None:
+    """One that lets go of Python's bytes while Python ends would abort the process."""
+    file = table(model).save(tmp_path / "units.parquet")
+    code = (
+        "import io, os, sys; from pathlib import Path; from pellucid.parquet import read_parquet; "
+        "import pyarrow.parquet as pq; held = Path(sys.argv[1]).read_bytes(); "
+        "count = lambda: len(os.listdir('/proc/self/task')); before = count(); read_parquet(io.BytesIO(held)); "
+        "ours = count(); pq.read_table(io.BytesIO(held)); print(before, ours, count(), flush=True); os._exit(0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
+    before, ours, arrows = map(int, result.stdout.split())
+    assert before == ours < arrows

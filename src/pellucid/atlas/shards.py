@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from pellucid.errors import AtlasError, first_line
+from pellucid.parquet import read_parquet
 
 __all__ = ["FOLDER", "SCHEMA", "VIEWS", "Key", "Picture", "View", "intact", "packed", "shard_name", "unpacked"]
 
@@ -140,7 +141,7 @@ def unpacked(data: bytes, name: str) -> list[Picture]:
         AtlasError: it is damaged, or no shard.
     """
     try:
-        rows = pa.parquet.read_table(io.BytesIO(data)).to_pylist()
+        rows = read_parquet(io.BytesIO(data)).to_pylist()
         return [Picture(**{**row, "image": row["image"] and row["image"]["bytes"]}) for row in rows]
     except (pa.ArrowException, OSError, TypeError, KeyError) as error:
         raise AtlasError(f"{name} is damaged, or no shard of an atlas ({first_line(error)})") from None

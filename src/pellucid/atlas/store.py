@@ -30,12 +30,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet
 
 from pellucid.atlas.card import CARD, Card, LayerCard, read_card
 from pellucid.atlas.place import Place
 from pellucid.atlas.shards import FOLDER, ROWS_IN_GROUP, SCHEMA, VIEWS, Key, Picture, View
 from pellucid.errors import AtlasError, did_you_mean
+from pellucid.parquet import read_parquet
 
 if TYPE_CHECKING:
     from pellucid.survey.unit_table import UnitTable
@@ -115,7 +115,7 @@ class Atlas:
         """A shard's pictures without their images; None when it cannot be read."""
         try:
             with self.place.fs.open(self.place.path(name), "rb") as file:
-                rows = pa.parquet.read_table(file, columns=_LISTED).to_pylist()
+                rows = read_parquet(file, _LISTED).to_pylist()
             return [Picture(**row, image=None) for row in rows]
         except (pa.ArrowException, OSError, ValueError, TypeError):
             return None
@@ -211,7 +211,7 @@ class Atlas:
         """The images of a group of a shard's rows."""
         try:
             with self.place.fs.open(self.place.path(shard), "rb") as file:
-                table = pa.parquet.ParquetFile(file).read_row_group(group, columns=["image.bytes"])
+                table = read_parquet(file, ["image.bytes"], group=group)
             return [row and row["bytes"] for row in table.column("image").to_pylist()]
         except FileNotFoundError:
             raise

@@ -16,6 +16,7 @@ import pyarrow.parquet
 
 from pellucid.errors import TableError, did_you_mean
 from pellucid.images.whole_files import written_whole
+from pellucid.parquet import read_parquet
 
 __all__ = ["KEY", "About", "Network", "UnitTable"]
 
@@ -175,7 +176,7 @@ class UnitTable:
             TableError: it is no Parquet file, or not one of a unit table.
         """
         try:
-            table = pa.parquet.read_table(io.BytesIO(data))
+            table = read_parquet(io.BytesIO(data))
         except (pa.ArrowException, OSError) as error:
             raise TableError(f"{name} is no Parquet file: {str(error).partition(chr(10))[0]}") from None
         try:

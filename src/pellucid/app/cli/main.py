@@ -43,6 +43,8 @@ __all__ = ["app", "main", "run"]
 # What Typer raises when it cannot read a line. `BadParameter` is public; the base of its base, which is meant, is not.
 _CLI_ERROR = typer.BadParameter.__mro__[2]
 
+_SPINS = "2000"  # some microseconds
+
 app = typer.Typer(
     help="A microscope for vision models: see what any unit of any PyTorch vision network looks for.",
     epilog="Start with: pellucid demo. Then: pellucid layers default; pellucid render default mixed4a:12 -o 12.png",
@@ -113,7 +115,18 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The program `pellucid`."""
+    _share_cores()
     sys.exit(run(sys.argv[1:]))
+
+
+def _share_cores() -> None:
+    """Let a thread that waits for others give up its core soon, for somebody else may need it.
+
+    By default libgomp's threads spin for milliseconds, and on a busy machine they spin against what they wait for:
+    `docs/design/speed.md`. It reads this when torch is imported, which has not happened yet.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 
 def _failed(message: str, code: int) -> int:
