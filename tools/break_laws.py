@@ -180,6 +180,13 @@ BREACHES = [
         "tests/models/test_folding.py",
     ),
     Breach(
+        "7 taps: a ReLU taken behind max-pooling though something else reads it",
+        f"{MODELS}/delayed_relu.py",
+        "if relus.isdisjoint(self._refused) and all(",
+        "if all(",
+        "tests/models/test_delayed_relu.py",
+    ),
+    Breach(
         "7 taps: folding a convolution that two read",
         f"{MODELS}/folding.py",
         "self._readers.get(place) == [F.batch_norm]",

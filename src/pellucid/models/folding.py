@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+
+from pellucid.models.reading import asks_only, is_bare, tensors_in
 
 __all__ = ["FoldedBatchNorm", "fold_batch_norms"]
 
@@ -26,18 +28,14 @@ def fold_batch_norms(module: nn.Module, run: Callable[[], Any], kept: Collection
     as they are, because somebody wants to see them. Subclasses and modules with hooks of their own are left alone.
     """
     names = {part: name for name, part in module.named_modules()}
-    convolutions = {part for part in names if type(part) is nn.Conv2d and names[part] not in kept and _is_bare(part)}
-    norms = {part for part in names if type(part) is nn.BatchNorm2d and part.running_var is not None and _is_bare(part)}
+    convolutions = {part for part in names if type(part) is nn.Conv2d and names[part] not in kept and is_bare(part)}
+    norms = {part for part in names if type(part) is nn.BatchNorm2d and part.running_var is not None and is_bare(part)}
     pairs = _pairs(convolutions, norms, run)
     for norm, convolution in pairs.items():
         _fold(norm, convolution)
         parent, _, child = names[norm].rpartition(".")
         setattr(module.get_submodule(parent), child, FoldedBatchNorm())
     return len(pairs)
-
-
-def _is_bare(module: nn.Module) -> bool:
-    return not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
 
 
 def _pairs(
@@ -91,25 +89,10 @@ class _Uses(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: Any = (), kwargs: Any = None
     ) -> Any:
-        for value in _tensors([args, kwargs or {}]):
-            if id(value) in self._kept and not _asks_only(func):
+        for value in tensors_in([args, kwargs or {}]):
+            if id(value) in self._kept and not asks_only(func):
                 self._readers.setdefault(id(value), []).append(func)
         return func(*args, **(kwargs or {}))
-
-
-def _asks_only(func: Callable[..., Any]) -> bool:
-    """Whether a function reads shape, type or place of a tensor, and none of its values."""
-    return func in (Tensor.size, Tensor.dim, Tensor.is_floating_point) or getattr(func, "__name__", "") == "__get__"
-
-
-def _tensors(values: Any) -> Iterator[Tensor]:
-    if isinstance(values, Tensor):
-        yield values
-    elif isinstance(values, (list, tuple)):
-        for value in values:
-            yield from _tensors(value)
-    elif isinstance(values, dict):
-        yield from _tensors(list(values.values()))
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import ModelError, PellucidError, TargetError, did_you_mean, is_out_of_memory, within_memory
 from pellucid.models.class_names import class_index
+from pellucid.models.delayed_relu import delay_relus
 from pellucid.models.folding import fold_batch_norms
 from pellucid.models.layers import OUTPUT, Axes, Layer, check_axes, layers_of_calls
 from pellucid.models.private_copy import Layout, cast_copy, hash_of_weights, private_copy
@@ -80,7 +81,7 @@ class Model:
         self.classes = tuple(classes) if classes is not None else None
         self.precision: Precision = "float32"
         self.layout: Layout = "channels_last"
-        self.num_folded = 0
+        self.num_folded = self.num_delayed = 0
         for label, values in (("mean", self.mean), ("std", self.std)):
             if values and len(values) != self.channels:
                 raise ModelError(f"{label} has {len(values)} values, but {self.name} has {self.channels} channels")
@@ -133,9 +134,10 @@ class Model:
         return self._with(module, precision=precision, layout=layout)
 
     def folded(self, kept: Iterable[str] = ()) -> Model:
-        """The same network with `num_folded` batch norms folded into the convolutions before them, where it is exact.
+        """The same network with fewer passes over its maps, where that is exact.
 
-        Such a convolution then gives what its batch norm did: name those that are to be tapped in `kept`.
+        `num_folded` batch norms are folded into the convolutions before them, and `num_delayed` ReLUs taken behind the
+        max-pooling that reads them. A layer may then give what the next one did: name those to be tapped in `kept`.
         """
         _ = self.layers  # found before anything is folded
         other = self._with(copy_without_taps(self._module))
@@ -143,6 +145,7 @@ class Model:
         with torch.no_grad():
             names = {name.partition("#")[0] for name in kept}
             other.num_folded = fold_batch_norms(other._module, lambda: other._run(probe), names)
+            other.num_delayed = delay_relus(other._module, lambda: other._run(probe), names)
         other._refresh()
         return other
 

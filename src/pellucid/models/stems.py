@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pellucid.quick_calls import signature_known
+
 __all__ = ["StridedStem", "replace_stems"]
 
 _MOST_CHANNELS = 4  # beyond these the library's own gradient is as good
@@ -83,6 +85,7 @@ def _phases(weight: Float[Tensor, "o c k l"], stride: int) -> Float[Tensor, "p o
     return split.permute(1, 3, 5, 0, 2, 4).reshape(channels * stride * stride, outputs, rows, columns)
 
 
+@signature_known
 class _Strided(torch.autograd.Function):
     generate_vmap_rule = True
 
