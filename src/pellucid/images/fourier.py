@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pellucid.images.color import ColorMap
 from pellucid.images.image import LinearImage
+from pellucid.quick_calls import signature_known
 
 __all__ = ["Fourier", "frequencies"]
 
@@ -99,6 +100,7 @@ class Fourier(LinearImage):
         )
 
 
+@signature_known
 class _Picture(torch.autograd.Function):
     """`irfft2(spectrum, s=(h, width), norm="ortho")`, with one transform less of copying each way.
 

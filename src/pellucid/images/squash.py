@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pellucid.errors import RecipeError, did_you_mean
+from pellucid.quick_calls import signature_known
 
 __all__ = ["SQUASHES", "Squash", "sigmoid", "squash"]
 
@@ -33,6 +34,7 @@ class Squash:
     projects: bool = False
 
 
+@signature_known
 class _Clamp(torch.autograd.Function):
     """Clamp to [0, 1] with the gradient of the identity.
 
@@ -64,6 +66,7 @@ def _clamped(latents: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return clamped
 
 
+@signature_known
 class _Sigmoid(torch.autograd.Function):
     """The sigmoid, image by image on a CPU, where torch (2.15) computes the last few numbers of a tensor, and of each
     thread's share of it, by another formula: whole, a picture's bits would depend on its row."""
