@@ -119,7 +119,7 @@ def test_lanes_are_as_many_as_cores_where_there_is_work_for_them(model: pl.Model
 
     assert lanes(1, 224) == (1, 2, 1)  # one picture has all cores
     assert lanes(2, 224) == (2, 1, 1)
-    assert lanes(9, 224) == (2, 1, 3)  # 5 and 4 rather than 8 and 1
+    assert lanes(17, 224) == (2, 1, 5)  # 9 and 8 rather than 16 and 1
     assert lanes(2, 32) == (1, 2, 2)  # too small to share out
     assert lanes(2, 32, lanes=2) == (2, 1, 1)
     assert lanes(8, 224, lanes=1) == (1, 2, 8)

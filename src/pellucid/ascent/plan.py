@@ -24,9 +24,9 @@ from pellucid.models.taps import Tap
 
 __all__ = ["Plan", "Resolved", "known_plans", "make_plan"]
 
-# Pixels in one batch at which a CPU with two cores and one GPU stop gaining (8 and 64 pictures of 224 px).
-_BATCH_PIXELS = {"cpu": 8 * 224 * 224, "cuda": 64 * 224 * 224, "mps": 16 * 224 * 224}
-_MOST_IMAGES = 64
+# Pixels in one batch at which a CPU with two cores and one GPU stop gaining (16 and 64 pictures of 224 px).
+_BATCH_PIXELS = {"cpu": 16 * 224 * 224, "cuda": 64 * 224 * 224, "mps": 16 * 224 * 224}
+_MOST_IMAGES = 128
 _MOST_LANES = 8  # each step holds Python's lock for a few ms: more lanes would wait for it,
 _LANE_PIXELS = 4 * 64 * 64  # and so would smaller ones
 _MEMORY_SHARE = 0.6  # of what is free, for the tensors between forward and backward; the rest is for everything else
