@@ -261,7 +261,7 @@ def test_a_dead_unit_of_a_network_is_a_warning_that_names_it() -> None:
     assert found.dead_units == ((2,),)
     assert float(found.objectives[0, 2]) == 0
     (doubt,) = [doubt for doubt in found.warnings[0] if doubt.kind == "dead units"]
-    assert doubt.message == "no gradient reaches unit 2 here: left out, weight 0"
+    assert doubt.message.startswith("no gradient reaches unit 2 here, or one in a few of the noisy places only: ")
 
 
 def test_two_objectives_that_explain_the_image_alike_are_both_returned() -> None:

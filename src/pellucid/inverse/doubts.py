@@ -87,7 +87,11 @@ def doubts_of_answer(
     if dead:
         names = ", ".join(map(str, dead[:10])) + (f" and {len(dead) - 10} more" if len(dead) > 10 else "")
         found.append(
-            Doubt("dead units", f"no gradient reaches unit{'s' * (len(dead) > 1)} {names} here: left out, weight 0")
+            Doubt(
+                "dead units",
+                f"no gradient reaches unit{'s' * (len(dead) > 1)} {names} here, or one in a few of the noisy places "
+                "only: left out, weight 0",
+            )
         )
     if second < _LEAST_GAP * float(values[0]):
         found.append(
