@@ -146,6 +146,11 @@ class Returned(Plain):
         return seen
 
 
+class CopiesItself(Chain):
+    def __deepcopy__(self, memo: Any) -> nn.Module:
+        return CopiesItself()
+
+
 class WithIndices(Plain):
     def forward(self, x: Tensor) -> Tensor:
         pooled, places = F.max_pool2d(self.relu(self.conv(x)), 2, return_indices=True)
@@ -153,7 +158,7 @@ class WithIndices(Plain):
 
 
 DELAYED = {Chain: 1, ByFunctions: 1, ByOneFunction: 1, Blocks: 2, InPlace: 3}
-AS_THEY_ARE = [PooledTwice, Skip, BeforeIsRead, MixedParts, Added, CalledTwice, Returned, WithIndices]
+AS_THEY_ARE = [PooledTwice, Skip, BeforeIsRead, MixedParts, Added, CalledTwice, Returned, CopiesItself, WithIndices]
 
 
 def images(grad: bool = True) -> Tensor:

@@ -125,7 +125,7 @@ class Recipe:
     rescue: bool = _setting(True, "wake images that get no gradient (redirected ReLU, pre-activation, other starts)")
     precision: str = _setting("auto", "auto, float32, bfloat16, float16 or float64")
     layout: str = _setting("auto", "order of maps in memory: auto, channels_last or contiguous")
-    fold: bool = _setting(True, "fold batch norms into the convolutions before them, where that is exact")
+    fold: bool = _setting(True, "where exact, fold batch norms into convolutions and take ReLUs behind max-pooling")
     trial: bool = _setting(True, "before a long run, measure which precision, layout and batch are fastest here")
     batch: int = _setting(0, "images optimised at once (0: chosen)")
     lanes: int = _setting(0, "on a CPU, batches side by side, each with its share of the cores (0: chosen)")

@@ -195,9 +195,13 @@ class _Forward(TorchFunctionMode):
         return found
 
     def _is_plain(self, site: _Site) -> bool:
-        """Whether it is called once, inside a module, and nobody else has a hand in it."""
+        """Whether it is called once, inside a module, and nobody else has a hand in it.
+
+        A class that copies itself in a way of its own may forget the forward that is given to it.
+        """
         once = bool(site.within) and all(self._calls[part] == 1 for part in site.within)
-        return once and (not site.is_alone or is_bare(site.owner))
+        copied = not any(hasattr(type(part), "__deepcopy__") for part in site.within)
+        return once and copied and (not site.is_alone or is_bare(site.owner))
 
     def _enters(self, part: nn.Module, inputs: Any) -> None:
         self._within.append(part)

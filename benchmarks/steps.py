@@ -1,0 +1,124 @@
+"""What a step of ascent takes by choices that no picture shows, side by side in one process.
+
+    python benchmarks/steps.py torchvision:squeezenet1_1 features.9 --weights none --batches 8 16 32
+    python benchmarks/steps.py default mixed4b --batches 64
+
+For each batch: the loop as it is; with each ReLU where the network has it; and as one lane on all threads. The sides
+take turns of some steps, the first of which is not counted. Beside the image-steps a second it says how often a thread
+of a step had to wait for another one (voluntary context switches: for Python's lock, for the most part).
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+import pellucid as pl
+from pellucid.ascent.jobs import Job
+from pellucid.ascent.memory import kept_memory
+from pellucid.ascent.plan import make_plan
+from pellucid.ascent.recipe import Recipe
+from pellucid.ascent.slots import Slots
+from pellucid.ascent.threads import side_by_side
+from pellucid.objectives.units import channel
+
+STEPS, ENDLESS = 3, 10**9
+
+
+@dataclass
+class Side:
+    """One way to run a batch, and what its turns took."""
+
+    name: str
+    lanes: Sequence[Slots]
+    threads: int
+    batch: int
+    seconds: list[float] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+
+    def steps(self, number: int) -> None:
+        side_by_side(self.threads, [partial(_repeat, slots, number) for slots in self.lanes])
+
+    def take_turn(self) -> None:
+        self.steps(1)  # its memory comes back into the caches
+        waits, began = _waits(), time.perf_counter()
+        self.steps(STEPS)
+        self.seconds.append((time.perf_counter() - began) / STEPS)
+        self.waits.append((_waits() - waits) / STEPS)
+
+
+def _repeat(slots: Slots, number: int) -> None:
+    for _ in range(number):
+        slots.step()
+
+
+def _waits() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+
+
+def jobs(layer: str, units: int) -> Iterator[Job]:
+    for index in count():
+        objective = channel(layer, index % units)
+        yield Job(index, objective, f"seed 0 objective {objective.hash} member {index // units}")
+
+
+def make_side(name: str, model: pl.Model, layer: str, batch: int, lanes: int) -> Side:
+    recipe = Recipe(batch=batch, lanes=lanes, trial=False, plateau=0)
+    taps = tuple(channel(layer, 0).taps)
+    resolved = make_plan(recipe, model, batch, taps).resolved
+    own = resolved.of_lane()
+    endless = replace(recipe, steps=ENDLESS, snapshots=())
+    sides = [Slots(model, endless, own, taps) for _ in range(resolved.lanes)]
+    waiting = jobs(layer, model.layer(layer).units)
+    for slots in sides:
+        slots.enter([next(waiting) for _ in slots.free])
+    return Side(name, sides, own.threads, batch)
+
+
+def measured(given: Any) -> None:
+    model = pl.load(given.model, weights=given.weights)
+    plain = pl.load(given.model, weights=given.weights)  # of its own: working copies are kept by network
+    for batch in given.batches:
+        sides = [make_side("as it is", model, given.layer, batch, 0)]
+        with patch("pellucid.models.model.delay_relus", lambda *_: 0):
+            sides.append(make_side("ReLUs where they are", plain, given.layer, batch, 0))
+        sides.append(make_side("one lane", model, given.layer, batch, 1))
+        for _ in range(given.rounds):
+            for side in sides:
+                side.take_turn()
+        first = sides[0].seconds
+        for side in sides:
+            rate = side.batch / statistics.median(side.seconds)
+            longer = statistics.median(a / b for a, b in zip(side.seconds, first, strict=True))
+            print(
+                f"{given.layer}, {batch} at once, {side.name}: {rate:.4g} image-steps a second, {longer:.3f} times as "
+                f"long, {statistics.median(side.waits):.0f} waits a step ({len(side.lanes)} x {side.threads} threads)",
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("layer")
+    parser.add_argument("--weights")
+    parser.add_argument("--batches", type=int, nargs="+", default=[8, 16])
+    parser.add_argument("--rounds", type=int, default=16)
+    given = parser.parse_args()
+    print(f"{given.model}, torch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
+    with kept_memory():
+        measured(given)
+
+
+if __name__ == "__main__":
+    main()
