@@ -36,7 +36,7 @@ from pellucid.ascent.trial import images_for, seconds_both_ways
 from pellucid.models.taps import Tap
 from pellucid.objectives.units import channel
 
-STEPS, ENDLESS = 3, 10**9
+STEPS, WARM_UP, ENDLESS = 4, 100, 10**9
 
 
 @dataclass
@@ -89,7 +89,14 @@ def loop(name: str, model: pl.Model, layer: str, batch: int, lanes: int = 0) -> 
     sides = [Slots(model, endless, own, taps) for _ in range(resolved.lanes)]
     waiting = jobs(layer, model.layer(layer).units)
     for slots in sides:
-        slots.enter([next(waiting) for _ in slots.free])
+        for _ in range(
+            WARM_UP
+        ):  # until all images climb by themselves (what wakes one takes time); dead ones make room
+            slots.leave()
+            slots.enter([next(waiting) for _ in slots.free])
+            slots.step()
+            if not any(slot is None or slot.step < 2 or slot.rescue.redirects for slot in slots.slots):
+                break
     return Side(name, [slots.step for slots in sides], own.threads, batch)
 
 
