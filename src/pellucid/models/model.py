@@ -224,9 +224,8 @@ class Model:
             raise TargetError(f"{self.name} does not return one row [k] for each picture; pass output=… to pl.Model")
         if name in self._modules_by_name:
             kind = type(self._modules_by_name[name]).__name__
-            why = (
-                "returns no tensor with the batch first" if name in self._called else "is never reached by the forward"
-            )
+            reached = name in self._called
+            why = "returns no tensor with the batch first" if reached else "is never reached by the forward"
             raise TargetError(f"layer {name!r} ({kind}) of {self.name} {why} (pellucid layers {self.name})")
         for twin, module in self._module.named_modules(remove_duplicate=False):
             if twin == name:  # registered a second time: its calls are counted under its first name
