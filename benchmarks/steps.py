@@ -16,17 +16,16 @@ import argparse
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import count
 from typing import Any
 from unittest.mock import patch
 
 import torch
 
 import pellucid as pl
-from pellucid.ascent.jobs import Job
+from pellucid.ascent.bench import endless_jobs, warm_up
 from pellucid.ascent.memory import kept_memory
 from pellucid.ascent.plan import Resolved, make_plan
 from pellucid.ascent.recipe import Recipe
@@ -36,7 +35,7 @@ from pellucid.ascent.trial import images_for, seconds_both_ways
 from pellucid.models.taps import Tap
 from pellucid.objectives.units import channel
 
-STEPS, WARM_UP, ENDLESS = 4, 100, 10**9
+STEPS, ENDLESS = 4, 10**9
 
 
 @dataclass
@@ -70,12 +69,6 @@ def _waits() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
 
 
-def jobs(layer: str, units: int) -> Iterator[Job]:
-    for index in count():
-        objective = channel(layer, index % units)
-        yield Job(index, objective, f"seed 0 objective {objective.hash} member {index // units}")
-
-
 def planned(model: pl.Model, layer: str, batch: int, lanes: int = 0) -> tuple[Recipe, Resolved, tuple[Tap, ...]]:
     recipe = Recipe(batch=batch, lanes=lanes, trial=False, plateau=0)
     taps = tuple(channel(layer, 0).taps)
@@ -87,16 +80,9 @@ def loop(name: str, model: pl.Model, layer: str, batch: int, lanes: int = 0) -> 
     own = resolved.of_lane()
     endless = replace(recipe, steps=ENDLESS, snapshots=())
     sides = [Slots(model, endless, own, taps) for _ in range(resolved.lanes)]
-    waiting = jobs(layer, model.layer(layer).units)
+    waiting = endless_jobs(layer, model.layer(layer).units, recipe.seed)
     for slots in sides:
-        for _ in range(
-            WARM_UP
-        ):  # until all images climb by themselves (what wakes one takes time); dead ones make room
-            slots.leave()
-            slots.enter([next(waiting) for _ in slots.free])
-            slots.step()
-            if not any(slot is None or slot.step < 2 or slot.rescue.redirects for slot in slots.slots):
-                break
+        warm_up(slots, waiting)
     return Side(name, [slots.step for slots in sides], own.threads, batch)
 
 

@@ -50,6 +50,7 @@ def _mixed(bits: Tensor) -> Tensor:
 
 
 def _mixed_few(signed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same, of few numbers on a CPU."""
     bits: NDArray[np.uint64] = signed.view(np.uint64)
     bits = (bits ^ (bits >> _SHIFTS[0])) * _FACTORS[0]
     bits = (bits ^ (bits >> _SHIFTS[1])) * _FACTORS[1]

@@ -98,7 +98,7 @@ def test_nothing_is_timed_while_images_are_woken() -> None:
     model, tap = pl.Model(OftenOff(), size=16), Tap("relu")
     resolved = make_plan(QUICK, model, 64, [tap]).resolved
     slots = Slots(model, Recipe.of(QUICK, steps=10**6, sd=0.001, color="none", learning_rate=0.5), resolved, [tap])
-    bench._warm_up(slots, bench._jobs("relu", 3, 0))
+    bench.warm_up(slots, bench.endless_jobs("relu", 3, 0))
     units = [slot.job.index % 3 for slot in slots.slots if slot is not None]
     assert len(units) == 4
     assert not any(slot is None or slot.rescue.redirects for slot in slots.slots)
@@ -107,7 +107,7 @@ def test_nothing_is_timed_while_images_are_woken() -> None:
 
 
 def test_a_layer_of_few_units_shows_them_again_from_other_starts() -> None:
-    jobs = bench._jobs("conv", 2, 0)
+    jobs = bench.endless_jobs("conv", 2, 0)
     first = [next(jobs) for _ in range(4)]
     assert [job.objective.hash for job in first[:2]] == [job.objective.hash for job in first[2:]]
     assert len({job.key for job in first}) == 4

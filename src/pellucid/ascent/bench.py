@@ -26,7 +26,7 @@ from pellucid.models.model import Model, Precision
 from pellucid.models.taps import Tap
 from pellucid.objectives.units import channel
 
-__all__ = ["Bench", "measure"]
+__all__ = ["Bench", "endless_jobs", "measure", "warm_up"]
 
 _ROUNDS = 5  # loop and bare network take turns, and medians are told: machines are noisy
 _WARM_UP = 64  # steps at most until no image is blocked any more; most are awake after 17
@@ -97,11 +97,11 @@ def measure(model: Model, layer: str, recipe: Recipe, *, steps: int | None = Non
     endless = replace(recipe, steps=_ENDLESS, snapshots=(), plateau=0)
     one = plan.resolved.of_lane()
     images = images_for(model, one.batch, size, device)
-    jobs = _jobs(layer, units, recipe.seed)
+    jobs = endless_jobs(layer, units, recipe.seed)
     with kept_memory():
         lanes = [Slots(model, endless, one, taps) for _ in range(plan.resolved.lanes)]
         for slots in lanes:
-            side_by_side(one.threads, [partial(_warm_up, slots, jobs)])
+            side_by_side(one.threads, [partial(warm_up, slots, jobs)])
             _, kept = bytes_between(slots.sight.model, taps, images)  # the bare network's warm-up
 
         def step(repeats: int) -> None:
@@ -152,14 +152,14 @@ def measure(model: Model, layer: str, recipe: Recipe, *, steps: int | None = Non
     )
 
 
-def _jobs(layer: str, units: int, seed: int) -> Iterator[Job]:
+def endless_jobs(layer: str, units: int, seed: int) -> Iterator[Job]:
     """A layer's units in order, and again from another start."""
     for index in count():
         objective = channel(layer, index % units)
         yield Job(index, objective, f"seed {seed} objective {objective.hash} member {index // units}")
 
 
-def _warm_up(slots: Slots, jobs: Iterator[Job]) -> None:
+def warm_up(slots: Slots, jobs: Iterator[Job]) -> None:
     """Fill the slots and step until their images climb by themselves; dead ones make room for the next units."""
     for step in range(_WARM_UP):
         slots.leave()

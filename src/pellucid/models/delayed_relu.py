@@ -15,16 +15,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode, has_torch_function_unary
 
-from pellucid.models.gradients import Arguments, argument, clipping_of
+from pellucid.models.gradients import CONCATENATE, Arguments, argument, clipping_of
+from pellucid.models.max_pooling import MAX_POOLING
 from pellucid.models.reading import asks_only, is_bare, tensors_in
 
 __all__ = ["delay_relus"]
 
-_POOLING = {F.max_pool2d, torch.max_pool2d}
-_CONCATENATE = {torch.cat, torch.concat, torch.concatenate}
 _PLAIN = torch.empty(0)
 
 
@@ -115,7 +113,7 @@ class _Delaying(TorchFunctionMode):
         self, func: Callable[..., Any], types: Iterable[type], args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _POOLING:
+        if func in MAX_POOLING:
             self._num_poolings += 1
             maxima = func(*args, **kwargs)
             return maxima.relu_() if self._num_poolings - 1 in self._plan.poolings else maxima
@@ -220,7 +218,7 @@ class _Forward(TorchFunctionMode):
         call = (args, kwargs)
         if asks_only(func):
             return func(*args, **kwargs)
-        if func in _POOLING:
+        if func in MAX_POOLING:
             place = len(self._poolings)
             self._poolings.append(_Site(False, place, tuple(self._within)))
             source = argument(call, 0, "input")
@@ -260,7 +258,7 @@ class _Forward(TorchFunctionMode):
 
 def _concatenated(func: Callable[..., Any], call: Arguments) -> Sequence[Tensor]:
     """What this call concatenates into a tensor of its own; nothing for any other call."""
-    if func not in _CONCATENATE or "out" in call[1]:
+    if func not in CONCATENATE or "out" in call[1]:
         return ()
     parts: Sequence[Tensor] = argument(call, 0, "tensors")
     return parts

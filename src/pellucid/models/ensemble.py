@@ -52,6 +52,7 @@ class Ensemble(Model):
         self.classes = None
         self.precision, self.layout = first.precision, first.layout
         self.num_folded = sum(member.num_folded for member in alike.values())
+        self.num_delayed = sum(member.num_delayed for member in alike.values())
         self.device = first.device
 
     def at(

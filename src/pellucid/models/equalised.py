@@ -45,7 +45,8 @@ class Equalised(Model):
         self.name, self.classes = model.name, model.classes
         self.size, self.channels, self.value_range = model.size, model.channels, model.value_range
         self.mean, self.std = model.mean, model.std
-        self.precision, self.layout, self.num_folded = model.precision, model.layout, model.num_folded
+        self.precision, self.layout = model.precision, model.layout
+        self.num_folded, self.num_delayed = model.num_folded, model.num_delayed
         self.device = model.device
 
     def at(

@@ -17,12 +17,20 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["IdentityReLU", "NonlinearityRecord", "RedirectedReLU", "argument", "clipping_of", "is_in_place"]
+__all__ = [
+    "CONCATENATE",
+    "IdentityReLU",
+    "NonlinearityRecord",
+    "RedirectedReLU",
+    "argument",
+    "clipping_of",
+    "is_in_place",
+]
 
 _RELU = {F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 _HARDTANH = {F.hardtanh, F.hardtanh_}  # nn.ReLU6 is one, from 0 to 6
 _IN_PLACE = {F.relu_, torch.relu_, Tensor.relu_, F.hardtanh_}
-_CONCATENATE = {torch.cat, torch.concat, torch.concatenate}
+CONCATENATE = {torch.cat, torch.concat, torch.concatenate}
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -79,7 +87,7 @@ class NonlinearityRecord(TorchFunctionMode):
             self._inputs[id(result)] = (result, _version(result), before, _version(before))
             return result
         result = func(*args, **kwargs)
-        if func in _CONCATENATE:
+        if func in CONCATENATE:
             dim = argument(call, 1, "dim", kwargs.get("axis", 0))
             self._branches[id(result)] = (result, _version(result), tuple(argument(call, 0, "tensors")), dim)
         return result

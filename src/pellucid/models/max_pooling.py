@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from pellucid.errors import RecipeError
 from pellucid.models.gradients import Arguments, argument
 
-__all__ = ["SmoothedMaxPool"]
+__all__ = ["MAX_POOLING", "SmoothedMaxPool"]
 
 Smoothing = Literal["l2", "average"]
 Pool = Callable[[Tensor], Tensor]
@@ -33,7 +33,7 @@ def _l2(x: Tensor, average: Pool) -> Tensor:
 
 
 _SMOOTHINGS: dict[str, Callable[[Tensor, Pool], Tensor]] = {"l2": _l2, "average": lambda x, average: average(x)}
-_POOLING = (F.max_pool2d, torch.max_pool2d)
+MAX_POOLING = (F.max_pool2d, torch.max_pool2d)
 _ADAPTIVE = (F.adaptive_max_pool2d,)
 
 
@@ -82,7 +82,7 @@ def _pools(func: Callable[..., Any], call: Arguments) -> tuple[Callable[[Tensor]
             partial(F.adaptive_max_pool2d, output_size=size, return_indices=True),
             partial(F.adaptive_avg_pool2d, output_size=size),
         )
-    if func not in _POOLING or argument(call, 6, "return_indices", False):
+    if func not in MAX_POOLING or argument(call, 6, "return_indices", False):
         return None
     if argument(call, 4, "dilation", 1) not in (1, (1, 1), [1, 1]):
         return None

@@ -14,14 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode, handle_torch_function
 
-from pellucid.models.gradients import Arguments, argument, clipping_of, is_in_place
+from pellucid.models.gradients import CONCATENATE, Arguments, argument, clipping_of, is_in_place
 from pellucid.models.layers import Layer, normalise_axes
 from pellucid.objectives.response import places
 from pellucid.survey.clipping import clip_by_bits, clips_by_bits
 
 __all__ = ["Looks", "Overwritten", "Peaks"]
 
-_CONCATENATE = {torch.cat, torch.concat, torch.concatenate}
 _NEAR_BYTES = 3 * 2**19  # of a map that is read again: what stays in a core's cache (2 MB on today's servers)
 
 
@@ -121,7 +120,7 @@ class Looks(TorchFunctionMode):
             return self._rectified(func, call)
         self.finish()
         result = func(*args, **call[1])
-        if func in _CONCATENATE and argument(call, 1, "dim", call[1].get("axis", 0)) in (1, 1 - result.ndim):
+        if func in CONCATENATE and argument(call, 1, "dim", call[1].get("axis", 0)) in (1, 1 - result.ndim):
             parts = argument(call, 0, "tensors")
             self._known_peaks.keep_beside(result, parts)
             self._known_means.keep_beside(result, parts)
