@@ -84,6 +84,14 @@ def settled(page: Any) -> None:
     )
 
 
+def wait_for_one(page: Any, held: list[Any]) -> None:
+    """Wait until a request has been held."""
+    over = time.monotonic() + 30
+    while not held:
+        assert time.monotonic() < over, "the browser never asked"
+        page.wait_for_timeout(10)
+
+
 LIGHT = """color => {
     const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
         .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
@@ -153,8 +161,7 @@ def test_a_unit_is_found_by_typing_a_name_a_number_and_a_class(window: Any, addr
     settled(window)
     window.keyboard.press("/")
     window.keyboard.type("king pen")
-    window.wait_for_selector("#hits li")
-    assert window.inner_text("#hits").split("\n") == ["logits:1", "king penguin"]
+    wait_until(window, "document.getElementById('hits').innerText === 'logits:1\\nking penguin'")
     shoot(window, f"suggestions-{window.kind}")
     window.keyboard.press("ArrowDown")
     window.keyboard.press("Enter")
@@ -166,6 +173,7 @@ def test_a_unit_is_found_by_typing_a_name_a_number_and_a_class(window: Any, addr
         window.press("#words", "Enter")
         window.wait_for_url("**/-/search?q=*")
         wait_until(window, f"document.querySelector('#view .lead')?.textContent.includes({words!r})")
+        settled(window)
         assert [name.split("\n")[0] for name in window.locator(".tile .name").all_inner_texts()][: len(found)] == found
     window.fill("#words", "nobody <img src=x>")
     window.press("#words", "Enter")
@@ -239,16 +247,46 @@ def test_a_key_pressed_while_a_page_is_drawn_waits_for_it(chromium: Any, address
     chromium.keyboard.press("ArrowRight")
     chromium.wait_for_url("**/mixed4a/8")
     chromium.keyboard.press("ArrowRight")  # nothing of unit 8 is known yet
-    deadline = time.monotonic() + 30
-    while not held and time.monotonic() < deadline:
-        chromium.wait_for_timeout(10)
-    assert held, "the browser never asked for unit 8"
+    wait_for_one(chromium, held)
     assert chromium.get_attribute("#view", "aria-busy") == "true"
     assert chromium.url.endswith("/8")
     held[0].continue_()
     chromium.wait_for_url("**/mixed4a/9")
     settled(chromium)
     assert "9" in chromium.inner_text("#view h1")
+
+
+@pytest.mark.parametrize("name", ["layer", "search", "compare"])
+def test_a_page_that_is_said_to_be_drawn_has_its_tiles(chromium: Any, address: str, name: str) -> None:
+    chromium.goto(address)
+    settled(chromium)
+    # In the very moment in which the view stops being busy, before the browser draws anything more.
+    number = chromium.evaluate(
+        """path => new Promise(done => {
+            const view = document.getElementById('view');
+            new MutationObserver(() => {
+                if (!view.hasAttribute('aria-busy')) done(view.querySelectorAll('.grid .tile').length);
+            }).observe(view, { attributeFilter: ['aria-busy'] });
+            P.go(path);
+        })""",
+        VIEWS[name],
+    )
+    assert number > 0
+
+
+def test_a_page_that_comes_late_changes_nothing(chromium: Any, address: str) -> None:
+    held: list[Any] = []
+    chromium.route("**/data/0/0/layer", lambda route: held.append(route))
+    chromium.goto(f"{address}/mixed4a")
+    wait_for_one(chromium, held)
+    chromium.keyboard.press("g")
+    chromium.wait_for_selector(".ladder")
+    settled(chromium)
+    before = (chromium.url, chromium.title(), chromium.inner_text("#view"))
+    with chromium.expect_event("requestfinished", lambda request: request.url.endswith("/layer")):
+        held[0].continue_()
+    chromium.evaluate("P.data.layer(0, 'mixed4a').then(() => new Promise(done => setTimeout(done, 50)))")
+    assert (chromium.url, chromium.title(), chromium.inner_text("#view")) == before
 
 
 def test_going_back_leads_to_the_same_place(window: Any, address: str) -> None:
@@ -279,7 +317,7 @@ def test_notes_and_tags_are_written_shown_and_found(chromium: Any, tmp_path: Pat
         assert chromium.inner_text(".notebook .note") == "strokes, like <b>this</b>"
         chromium.click("text=#stripes")
         chromium.wait_for_url("**/-/search?q=%23stripes")
-        chromium.wait_for_selector(".tile")
+        settled(chromium)
         assert chromium.inner_text(".tile .name") == "mixed4a:3"
         chromium.goto(f"{address}/-/notes")
         settled(chromium)
@@ -347,11 +385,11 @@ def test_a_layer_of_5000_scrolls_to_its_end(chromium: Any, tmp_path: Path) -> No
 
 def test_a_picture_is_begun_seen_growing_and_stopped(chromium: Any, tmp_path: Path) -> None:
     wanted = Wanted(
-        layers={"conv1": 32}, name="default", weights_hash=pl.load("default").weights_hash,
-        source={"spec": "default"}, px=32, recipe=Recipe(steps=16, size=(32, 32)),
+        layers={"mixed5a": 8}, name="default", weights_hash=pl.load("default").weights_hash,
+        source={"spec": "default"}, px=64, recipe=Recipe(steps=16, size=(64, 64)),
     )  # fmt: skip
     with served(make_viewer(make_atlas(tmp_path / "atlas", wanted))) as address:
-        chromium.goto(f"{address}/conv1/3")
+        chromium.goto(f"{address}/mixed5a/3")
         settled(chromium)
         chromium.click("text=Steps, seed, any other target")
         chromium.fill("#steps", "2048")
@@ -362,10 +400,10 @@ def test_a_picture_is_begun_seen_growing_and_stopped(chromium: Any, tmp_path: Pa
         chromium.click(".job >> text=Stop")
         chromium.wait_for_selector(".job[data-state=cancelled]", timeout=60_000)
         assert "stopped; this is what there was" in chromium.inner_text(".job")
-        chromium.fill("#target", "dir:conv1@/etc/passwd")
+        chromium.fill("#target", "dir:mixed5a@/etc/passwd")
         with chromium.expect_response("**/-/jobs") as answer:
             chromium.evaluate(
-                "P.send('POST', 'jobs', {way: 'target', target: 'conv1:4', unit: 'conv1:3', steps: 4, seed: 2})"
+                "P.send('POST', 'jobs', {way: 'target', target: 'mixed5a:4', unit: 'mixed5a:3', steps: 4, seed: 2})"
             )
         assert answer.value.status == 200
         chromium.reload()  # jobs of this unit are there again

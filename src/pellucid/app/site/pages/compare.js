@@ -4,7 +4,7 @@
 (() => {
   const { h } = P;
 
-  P.views.compare = async (view, { layer: name, query }) => {
+  P.views.compare = async (view, { layer: name, query }, page) => {
     const [one, other] = [P.book.atlases[P.book.main], P.book.atlases[P.book.compare]];
     const common = one.layers.filter((layer) => other.layers.some((twin) => twin.name === layer.name)).map((layer) => layer.name);
     P.title(`${name}: ${one.side} and ${other.side}`);
@@ -14,7 +14,7 @@
       P.fill(view, h("h1", {}, name), h("p", {}, `${other.side} has no layer ${name}.`), pick);
       return;
     }
-    const [left, right] = await Promise.all([P.data.layer(P.book.main, name), P.data.layer(P.book.compare, name)]);
+    const [left, right] = await page.ready(Promise.all([P.data.layer(P.book.main, name), P.data.layer(P.book.compare, name)]));
     const at = new Map(right.units.map((unit, index) => [unit, index]));
     const score = (layer, index) => layer.columns[0].values[index];
     const pairs = left.units.map((unit, index) => ({ unit, label: left.labels[index], a: score(left, index), b: at.has(unit) ? score(right, at.get(unit)) : null }))
@@ -52,8 +52,6 @@
           grid.renew({ make });
         } }, Object.entries(ways).map(([key, [title]]) => h("option", { value: key, selected: key === query.get("sort") }, title)))))),
       grid.box);
-    grid.start();
-    P.leaving = grid.stop;
-    P.firstTile = () => grid.focus(0);
+    page.grid = grid;
   };
 })();

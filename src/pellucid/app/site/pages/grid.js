@@ -108,7 +108,13 @@
     });
 
     const observer = new ResizeObserver(() => { measure(); soon(); });
-    const start = () => { observer.observe(box); addEventListener("scroll", soon, { passive: true }); };
+    /** Once the box is in the page: its first tiles are there when this returns. */
+    const start = () => {
+      measure();
+      update();
+      observer.observe(box);
+      addEventListener("scroll", soon, { passive: true });
+    };
     const stop = () => { observer.disconnect(); removeEventListener("scroll", soon); clearTimeout(timer); };
 
     /** Other contents in the same place: after sorting, filtering or another size of tile. */

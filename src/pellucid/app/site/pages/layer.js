@@ -13,8 +13,8 @@
     h("select", { id, onchange: (event) => onchange(event.target.value) },
       options.map(([key, title]) => h("option", { value: key, selected: key === value }, title))));
 
-  P.views.layer = async (view, { layer: name, query }) => {
-    const [layer, notes] = await Promise.all([P.data.layer(P.book.main, name), P.data.notes()]);
+  P.views.layer = async (view, { layer: name, query }, page) => {
+    const [layer, notes] = await page.ready(Promise.all([P.data.layer(P.book.main, name), P.data.notes()]));
     const known = P.book.atlases[P.book.main].layers;
     const at = known.findIndex((one) => one.name === name);
     P.title(name);
@@ -99,8 +99,6 @@
       empty, grid.box);
     tell();
     set({});
-    grid.start();
-    P.leaving = grid.stop;
-    P.firstTile = () => grid.focus(0);
+    page.grid = grid;
   };
 })();

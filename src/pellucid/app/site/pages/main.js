@@ -23,23 +23,24 @@
       h("p", {}, h("a", { href: P.href(P.to.overview()) }, "All layers")));
   };
 
-  let turn = 0;
+  let page = {}; // of the view shown last: its `grid`, if it has one, and the addresses `beside` it, before and after
   let waiting = null; // what the last key asked of a view that is not drawn yet
+  /* A view is drawn when all it needs is there: `page.ready(promise)` waits for that, and throws if by then another view
+     was asked for, so that one which comes late changes nothing. */
   P.draw = async (wanted) => {
-    const own = (turn += 1);
+    page.grid?.stop();
+    const own = page = { ready: async (promise) => { const found = await promise; if (own !== page) throw new Error("too late"); return found; } };
     view.setAttribute("aria-busy", "true");
-    P.leaving?.();
-    [P.leaving, P.firstTile, P.neighbours] = [null, null, null];
     const from = now;
     now = wanted;
     view.dataset.view = wanted.view;
-    if (wanted.view !== "search") document.getElementById("words").value = "";
+    document.getElementById("words").value = (wanted.view === "search" && wanted.query.get("q")) || "";
     trail(wanted);
     const place = h("div", { class: "page" });
     try {
-      const drawn = P.views[wanted.view](place, wanted);
+      const drawn = P.views[wanted.view](place, wanted, own);
       if (drawn) await Promise.race([drawn, new Promise((resolve) => { setTimeout(resolve, 150); })]);
-      if (own === turn) {
+      if (own === page) {
         if (!place.hasChildNodes()) place.append(h("p", { class: "quiet" }, "Looking …"));
         view.replaceChildren(place);
       }
@@ -47,10 +48,10 @@
     } catch (error) {
       P.fill(place, h("h1", {}, "This cannot be shown"), h("p", { class: "fault" }, error.message));
     }
-    if (own !== turn) return;
+    if (own !== page) return;
     view.replaceChildren(place);
+    own.grid?.start(); // it measures its place, so the view is in the page by now
     view.removeAttribute("aria-busy");
-    dispatchEvent(new Event("scroll")); // grids measure themselves once they are in the page
     if (from !== wanted && document.activeElement === document.body) view.focus({ preventScroll: true });
     const next = waiting;
     waiting = null;
@@ -64,7 +65,7 @@
 
   const beside = (step) => {
     const layers = P.book.atlases[P.book.main].layers.map((layer) => layer.name);
-    if (now.view === "unit") { const path = P.neighbours?.[step < 0 ? 0 : 1]; if (path) P.go(path); return; }
+    if (now.view === "unit") { const path = page.beside?.[step < 0 ? 0 : 1]; if (path) P.go(path); return; }
     const next = now.view === "layer" && layers[layers.indexOf(now.layer) + step];
     if (next) P.go(P.to.layer(next));
   };
@@ -74,7 +75,7 @@
     "?": () => P.help(),
     g: () => P.go(P.to.overview()),
     u: up,
-    f: () => P.firstTile?.(),
+    f: () => page.grid?.focus(0),
     t: () => P.theme.next(),
     r: () => document.querySelector('[data-way="again"]')?.click(),
     n: () => document.getElementById("write-note")?.click(),

@@ -45,8 +45,8 @@
     return place;
   };
 
-  P.views.notes = async (view) => {
-    const notes = await P.data.notes();
+  P.views.notes = async (view, wanted, page) => {
+    const notes = await page.ready(P.data.notes());
     const names = Object.keys(notes).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
     const tags = [...new Set(names.flatMap((name) => notes[name].tags))].sort();
     P.title("Notes");

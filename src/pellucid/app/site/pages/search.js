@@ -50,11 +50,10 @@
   /** Whether a layer has this unit, by its runs `[[first, last], …]`. */
   P.has = (layer, unit) => layer.spans.some(([first, last]) => first <= unit && unit <= last);
 
-  P.views.search = async (view, { query }) => {
+  P.views.search = async (view, { query }, page) => {
     const words = query.get("q") || "";
-    const found = await find(words);
+    const found = await page.ready(find(words));
     P.title(`Search: ${words}`);
-    document.getElementById("words").value = words;
     const none = !found.units.length && !found.layers.length;
     const grid = P.grid({
       count: found.units.length, size: 112, about: `Units found for ${words}`,
@@ -65,13 +64,11 @@
       none && h("p", {}, "Search takes a unit (mixed4a:12), a number (12, in every layer), a layer, a class or another name that the atlas's tables give to units, and a tag (#curve)."),
       found.layers.length > 0 && h("p", { class: "links" }, found.layers.map((layer) => h("a", { href: P.href(P.to.layer(layer)) }, layer))),
       grid.box);
-    grid.start();
-    P.leaving = grid.stop;
-    P.firstTile = () => grid.focus(0);
+    page.grid = grid;
   };
 
-  P.views.like = async (view, { layer, unit }) => {
-    const [data, alike] = await Promise.all([P.data.unit(P.book.main, layer, unit), P.data.alike(P.book.main, layer, unit)]);
+  P.views.like = async (view, { layer, unit }, page) => {
+    const [data, alike] = await page.ready(Promise.all([P.data.unit(P.book.main, layer, unit), P.data.alike(P.book.main, layer, unit)]));
     const groups = [...data.links.filter((group) => !group.is_wiring), alike].filter(Boolean);
     P.title(`Like ${data.target}`);
     const own = P.tile({ layer, unit, label: data.label, named: true });
@@ -100,7 +97,7 @@
     box.addEventListener("input", async () => {
       const turn = (asked += 1);
       const found = await find(box.value).catch(() => null);
-      if (turn !== asked || !found) return;
+      if (turn !== asked || !found || document.activeElement !== box) return; // come too late
       options = [...found.layers.slice(0, 3).map((layer) => ({ path: P.to.layer(layer), name: layer, note: "layer" })),
         ...found.units.slice(0, 9).map((one) => ({ ...one, path: P.to.unit(one.layer, one.unit), name: `${one.layer}:${one.unit}`, note: one.label || one.note }))];
       P.fill(list, options.map((one, index) => h("li", {

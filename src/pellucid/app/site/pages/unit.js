@@ -108,11 +108,11 @@
     return [units[at - 1], units[at + 1]];
   };
 
-  P.views.unit = async (view, { layer: name, unit }) => {
-    const [data, layer, notes] = await Promise.all([P.data.unit(P.book.main, name, unit), P.data.layer(P.book.main, name), P.data.notes()]);
+  P.views.unit = async (view, { layer: name, unit }, page) => {
+    const [data, layer, notes] = await page.ready(Promise.all([P.data.unit(P.book.main, name, unit), P.data.layer(P.book.main, name), P.data.notes()]));
     P.title(data.label ? `${data.target} ${data.label}` : data.target);
     const [before, after] = neighbours(layer, unit);
-    P.neighbours = [before, after].map((one) => (one === undefined ? null : P.to.unit(name, one)));
+    page.beside = [before, after].map((one) => (one === undefined ? null : P.to.unit(name, one)));
     P.fill(view,
       h("div", { class: "head" },
         h("div", {}, h("h1", {}, data.target), data.label && h("p", { class: "lead" }, data.is_class ? data.label : `Most often strong on: ${data.label}`)),
