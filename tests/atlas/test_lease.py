@@ -46,7 +46,7 @@ def test_of_many_at_once_one_gets_it(place: Place) -> None:
         try:
             with Lease(place):
                 won.append(1)
-                over.wait(10)
+                over.wait(60)
         except AtlasError:
             lost.append(1)
         if len(lost) == 7:
@@ -77,7 +77,7 @@ def test_the_lease_of_a_process_that_was_killed_is_taken_over_at_once(tmp_path: 
     held.wait()
     began = time.monotonic()
     with Lease(place) as lease:
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 10  # it would have waited 15 s for a heartbeat
         lease.check()
     assert place.names() == []
 
@@ -94,7 +94,7 @@ def test_of_a_far_machine_only_the_heartbeat_counts(place: Place) -> None:
 
 def test_a_late_clock_is_not_a_death(place: Place) -> None:
     """Its clock is an hour behind, but its heart beats."""
-    late = elsewhere(beat=time.time() - 3600, seconds=0.2)
+    late = elsewhere(beat=time.time() - 3600, seconds=1.0)
     place.write(LEASE, late)
     stops = threading.Event()
 
