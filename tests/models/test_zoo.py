@@ -167,6 +167,15 @@ def test_the_embedded_network_reads_its_card_and_half_precision_weights(assets: 
     assert load("plain", weights="none").weights_hash != model.weights_hash
 
 
+@pytest.mark.parametrize("spec", ["plain", "torchvision:squeezenet1_1", "timm:test_vit"])
+def test_random_weights_are_the_same_every_time_and_take_nobodys_random_numbers(spec: str) -> None:
+    before = torch.random.get_rng_state()
+    first = load(spec, weights="none").weights_hash
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.rand(3)
+    assert load(spec, weights="none").weights_hash == first
+
+
 def test_an_installation_without_the_weights_says_so(assets: Path) -> None:
     with pytest.raises(WeightsError, match=r"default\.safetensors is missing in this installation"):
         load("default")

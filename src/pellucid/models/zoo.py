@@ -33,6 +33,7 @@ _LIBRARIES: dict[str, Callable[[str, Wish], ZooNetwork]] = {
     "timm": load_timm,
     "hf": load_hf,
 }
+_SEED = 5_203_846_177  # of random weights; no small one, by which a network in training may have begun
 _LISTS: dict[str, Callable[[], list[str]]] = {"torchvision": torchvision_names, "timm": timm_names}
 
 
@@ -50,8 +51,9 @@ def load(
 
     Args:
         spec: `default` or `plain` (embedded), `torchvision:NAME`, `timm:NAME`, `hf:ID`, `hf:FOLDER`, `FILE.py:factory`.
-        weights: a safetensors file, or a .pth read as data only; "none" for random weights; by default the zoo's own,
-            downloaded when they are not on this machine.
+        weights: a safetensors file, or a .pth read as data only; "none" for random weights, the same ones every time
+            (`pellucid.measure.reinitialised` draws others); by default the zoo's own, downloaded when they are not on
+            this machine.
         mean, std: per channel, of pixel values from 0 to 1, where a weights file was trained otherwise than the zoo's.
         size: pixels, one number or (height, width), where it differs from the zoo's.
         classes: names of the outputs, in order, where they differ from the zoo's.
@@ -65,7 +67,10 @@ def load(
         raise ModelError("mean and std belong together: give both (--mean --std), or none for the zoo's own.")
     size = (size, size) if isinstance(size, int) else size
     wish = Wish(None if weights is None else str(weights), size, own_contract=mean is not None)
-    found = _network(spec, wish)
+    with torch.random.fork_rng(devices=[], enabled=wish.weights == "none"):
+        if wish.weights == "none":
+            torch.random.default_generator.manual_seed(_SEED)  # so that a sweep of them can be resumed
+        found = _network(spec, wish)
     if isinstance(found, Model):
         if mean is not None or classes is not None:
             raise ModelError(f"{spec} returns a Model, which declares its own input and classes: give none for it.")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 __all__ = ["WeightsChoice", "Wish", "ZooNetwork"]
 
 WeightsChoice = str | None
-"""A file, "none" for random weights, or None for the zoo's own."""
+"""A file, "none" for random weights (the same every time), or None for the zoo's own."""
 
 
 @dataclass(frozen=True)

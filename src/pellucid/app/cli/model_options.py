@@ -27,7 +27,9 @@ Spec = Annotated[
 Weights = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE", help="safetensors, or a .pth that holds data only; none: random weights.", rich_help_panel=PANEL
+        metavar="FILE",
+        help="safetensors, or a .pth that holds data only; none: random weights, always the same.",
+        rich_help_panel=PANEL,
     ),
 ]
 Mean = Annotated[
