@@ -69,7 +69,7 @@ def load(
     wish = Wish(None if weights is None else str(weights), size, own_contract=mean is not None)
     with torch.random.fork_rng(devices=[], enabled=wish.weights == "none"):
         if wish.weights == "none":
-            torch.random.default_generator.manual_seed(_SEED)  # so that a sweep of them can be resumed
+            torch.default_generator.manual_seed(_SEED)  # so that a sweep of them can be resumed
         found = _network(spec, wish)
     if isinstance(found, Model):
         if mean is not None or classes is not None:
