@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -15,6 +17,7 @@ import torch
 from PIL import Image
 from typer.main import get_command
 
+from pellucid import __version__
 from pellucid.app.cli import main
 from pellucid.ascent.plan import known_plans
 from pellucid.ascent.recipe import Recipe
@@ -130,6 +133,11 @@ def test_threads_that_wait_soon_give_up_their_core(
     with pytest.raises(SystemExit):
         main.main()
     assert os.environ.get("GOMP_SPINCOUNT") == spins
+
+
+def test_the_package_is_run_as_the_program_is() -> None:
+    ran = subprocess.run([sys.executable, "-m", "pellucid", "--version"], capture_output=True, text=True, check=True)
+    assert ran.stdout == f"pellucid {__version__}\n"
 
 
 def test_every_recipe_field_is_an_option_with_its_help() -> None:

@@ -56,8 +56,7 @@ def run(code: str, *arguments: str, warnings: str = "error") -> subprocess.Compl
 def module_names() -> list[str]:
     """Every module of the package, by its files."""
     files = (path.relative_to(PACKAGE.parent).with_suffix("") for path in sorted(PACKAGE.rglob("*.py")))
-    names = (".".join(file.parts).removesuffix(".__init__") for file in files)
-    return [name for name in names if not name.endswith(".__main__")]  # runs the command line
+    return [".".join(file.parts).removesuffix(".__init__") for file in files]
 
 
 @pytest.mark.parametrize("code", TORCH_FREE)
