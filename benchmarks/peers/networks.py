@@ -1,10 +1,14 @@
 """The networks compared, as every side builds them: one state dict in a file, one input contract.
 
-This file runs in the peers' environments too: it imports torch, torchvision and safetensors only.
+    python benchmarks/peers/networks.py googlenet FILE
+
+writes the weights that are made here, for `pellucid bench --weights FILE`. This file runs in the peers' environments
+too: it imports torch, torchvision and safetensors only.
 """
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,3 +89,11 @@ def save_weights(network: Network, file: Path, source: Path | None) -> str:
         net((torch.sigmoid(sum(octaves, torch.zeros(()))) - mean) / std)
     save_file({key: value.contiguous() for key, value in net.eval().state_dict().items()}, file)
     return "random (seed 0), batch norms calibrated on smooth noise"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("network", choices=[name for name in NETWORKS if name != "squeezenet"], metavar="NETWORK")
+    parser.add_argument("file", type=Path, metavar="FILE")
+    given = parser.parse_args()
+    print(save_weights(NETWORKS[given.network], given.file, None))
