@@ -1,6 +1,8 @@
 """One report of several runs of the same benchmark over other units, on one machine: what takes hours, in parts.
 
-python benchmarks/peers/merge.py peers-0 peers-16 --out peers
+    python benchmarks/peers/merge.py peers-0 peers-16 --out peers
+
+writes `results.json` and `report.md`; contact sheets stay with their runs.
 """
 
 from __future__ import annotations

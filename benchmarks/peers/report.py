@@ -209,7 +209,7 @@ def _memory(results: Results) -> list[str]:
         "",
         "MB (2**20 bytes) of resident memory at most, above what a fresh process held with the network loaded (VmHWM, "
         "reset then; not `ru_maxrss`, which a process inherits), by images asked for at once, 3 steps. Ours makes at "
-        "most as many at once as its plan allows (8 of 224 px on a CPU), whatever is asked.",
+        "most as many at once as its plan allows (16 of 224 px on a CPU), whatever is asked.",
         "",
     ]
     batches = results["plan"]["memory_batches"]

@@ -29,7 +29,12 @@
      was asked for, so that one which comes late changes nothing. */
   P.draw = async (wanted) => {
     page.grid?.stop();
-    const own = page = { ready: async (promise) => { const found = await promise; if (own !== page) throw new Error("too late"); return found; } };
+    const ready = async (promise) => {
+      const found = await promise;
+      if (own !== page) throw new Error("too late");
+      return found;
+    };
+    const own = page = { ready };
     view.setAttribute("aria-busy", "true");
     const from = now;
     now = wanted;
