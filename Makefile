@@ -3,10 +3,12 @@
 # make test    every test
 # make check   format, lint, strict types, layers, and the built wheel in an empty environment
 #
-# Each makes the environment it needs. PYTHON chooses the interpreter (3.10 or newer), VENV the environment's folder.
+# Each makes the environment it needs. PYTHON chooses the interpreter (3.10 or newer), VENV the environment's folder,
+# TESTERS how many processes share the tests' files.
 
 PYTHON ?= python3
 VENV ?= .venv
+TESTERS ?= 2
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
@@ -31,7 +33,7 @@ gallery: $(INSTALLED) ## what the source documents show, drawn and measured, in 
 
 test: $(INSTALLED) ## every test; those that need a browser, or data from outside the tree, say so when they skip
 	@tools/chromium || true
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile
 
 check: $(INSTALLED) ## format, lint, strict types, layers, and the built wheel in an empty environment
 	$(BIN)/ruff format --check .

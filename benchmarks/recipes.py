@@ -1,12 +1,13 @@
-"""Find the learning rate, the schedule and the number of steps of the default recipe.
+"""Find the learning rate, the schedule and the number of steps of the default recipe, and of MACO's.
 
     python benchmarks/recipes.py default:mixed4a,mixed5a --out recipes
+    python benchmarks/recipes.py default:mixed4a,mixed5a --image maco --out recipes
     python benchmarks/recipes.py torchvision:squeezenet1_1:features.6,features.9 --out recipes \\
         --weights FILE.safetensors --mean 0.485,0.4582,0.4076 --std 0.00392,0.00392,0.00392
 
 Every recipe renders the same units from the same starts. Their clean activation (float32, no transforms) is read off
-snapshots and divided by what Lucid's own settings (Adam 0.05, constant) reach in 512 steps, unit by unit. Steps are
-counted, not seconds, so that other work on the machine changes nothing. Printed for each recipe:
+snapshots and divided by what Lucid's own settings (Adam 0.05, constant; MACO: a constant 0.2) reach in 512 steps, unit
+by unit. Steps are counted, not seconds, so that other work on the machine changes nothing. Printed for each recipe:
 
     share after N steps   the median over the units of that quotient
     steps to 1            the median number of steps until it is 1 ("-": more than half of the units never get there)
@@ -51,13 +52,34 @@ class Variant:
         return f"{self.schedule} {self.rate:g}, {self.steps} steps"
 
 
-REFERENCE = Variant("constant", 0.05, 512)
-VARIANTS = [
-    *(Variant("constant", rate, 256) for rate in (0.05, 0.08, 0.1, 0.12, 0.16, 0.25)),
-    *(Variant(schedule, rate, 256) for schedule in ("linear", "cosine") for rate in (0.12, 0.2, 0.3)),
-    *(Variant("cosine", rate, 128) for rate in (0.12, 0.2, 0.3)),
-    *(Variant("cosine", rate, 64) for rate in (0.2, 0.3)),
-]
+@dataclass(frozen=True)
+class Trials:
+    """The recipes to try for an image, and the one they are measured by."""
+
+    reference: Variant
+    variants: tuple[Variant, ...]
+
+
+TRIALS = {
+    "fourier": Trials(
+        Variant("constant", 0.05, 512),
+        (
+            *(Variant("constant", rate, 256) for rate in (0.05, 0.08, 0.1, 0.12, 0.16, 0.25)),
+            *(Variant(schedule, rate, 256) for schedule in ("linear", "cosine") for rate in (0.12, 0.2, 0.3)),
+            *(Variant("cosine", rate, 128) for rate in (0.12, 0.2, 0.3)),
+            *(Variant("cosine", rate, 64) for rate in (0.2, 0.3)),
+        ),
+    ),
+    "maco": Trials(
+        Variant("constant", 0.2, 512),
+        (
+            *(Variant("constant", rate, 256) for rate in (0.05, 0.1, 0.2)),
+            *(Variant("linear", rate, 256) for rate in (0.2, 0.3)),
+            *(Variant("cosine", rate, 256) for rate in (0.1, 0.2, 0.3, 0.5, 1.0)),
+            *(Variant("cosine", rate, 128) for rate in (0.2, 0.3)),
+        ),
+    ),
+}
 
 
 @dataclass
@@ -86,12 +108,13 @@ def unseen_scores(model: pl.Model, targets: list[str], images: Tensor, draws: in
     return torch.stack(views).mean(0)
 
 
-def outcome(model: pl.Model, targets: list[str], variant: Variant) -> Outcome:
+def outcome(model: pl.Model, targets: list[str], image: str, variant: Variant) -> Outcome:
     """Render the targets by one variant."""
     grid = [step for step in (*GRID, 320, 384, 448, 512) if step <= variant.steps]
     got = pl.render(
         model,
         targets,
+        image=image,
         steps=variant.steps,
         learning_rate=variant.rate,
         schedule=variant.schedule,
@@ -117,22 +140,23 @@ def steps_to(quotients: Tensor, grid: list[int]) -> float:
     return statistics.median_low(first)
 
 
-def study(model: pl.Model, layer: str, units: int, out: Path) -> None:
+def study(model: pl.Model, layer: str, image: str, units: int, out: Path) -> None:
     """One layer: a table on the terminal, a CSV and the curves."""
+    trials = TRIALS[image]
     count = model.layer(layer).units
     targets = [f"{layer}:{unit}" for unit in torch.linspace(0, count - 1, units).long().tolist()]
-    reference = outcome(model, targets, REFERENCE)
+    reference = outcome(model, targets, image, trials.reference)
     fired = reference.clean[-1] > 0
-    print(f"\n{model.name} {layer}: {int(fired.sum())} units of {len(targets)} rise by the reference")
+    print(f"\n{model.name} {layer}, {image}: {int(fired.sum())} units of {len(targets)} rise by the reference")
     print("| recipe | " + " | ".join(str(step) for step in (64, 128, 256)) + " | steps to 1 | sturdy | burnt |")
     print("| --- " * 7 + "|", flush=True)
     curves: dict[str, tuple[list[int], list[float]]] = {}
-    name = f"{model.name}-{layer}".replace("/", "-")
+    name = f"{model.name}-{layer}".replace("/", "-") + ("" if image == "fourier" else f"-{image}")
     with (out / f"{name}.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["recipe", "step", "median quotient"])
-        for variant in (REFERENCE, *VARIANTS):
-            result = reference if variant is REFERENCE else outcome(model, targets, variant)
+        for variant in (trials.reference, *trials.variants):
+            result = reference if variant is trials.reference else outcome(model, targets, image, variant)
             quotients = result.clean[:, fired] / reference.clean[-1, fired]
             medians = quotients.median(1).values.tolist()
             curves[str(variant)] = (result.grid, medians)
@@ -145,8 +169,9 @@ def study(model: pl.Model, layer: str, units: int, out: Path) -> None:
             ).median()
             cells += ["-" if needed == float("inf") else f"{needed:g}", f"{sturdy:.2f}", f"{result.burnt:.1%}"]
             print(f"| {variant} | " + " | ".join(cells) + " |", flush=True)
-    draw(curves, f"{model.name} {layer}", out / f"{name}.png")
-    print_plateaus(model, targets)
+    draw(curves, f"{model.name} {layer}, {image}", str(trials.reference), out / f"{name}.png")
+    if image == "fourier":
+        print_plateaus(model, targets)
 
 
 def print_plateaus(model: pl.Model, targets: list[str], steps: int = 512) -> None:
@@ -169,7 +194,7 @@ def print_plateaus(model: pl.Model, targets: list[str], steps: int = 512) -> Non
             print(f"| {span} | {gain:g} | {early} of {len(stops)} | {middle:g} | {left:.2f} |", flush=True)
 
 
-def draw(curves: dict[str, tuple[list[int], list[float]]], title: str, file: Path) -> None:
+def draw(curves: dict[str, tuple[list[int], list[float]]], title: str, reference: str, file: Path) -> None:
     """The quotient over the steps, a line for each recipe."""
     import matplotlib
 
@@ -181,7 +206,7 @@ def draw(curves: dict[str, tuple[list[int], list[float]]], title: str, file: Pat
     for name, (steps, values) in curves.items():
         axes.plot(steps, values, styles[name.split()[0]], label=name, linewidth=1.5)
     axes.axhline(1, color="grey", linewidth=0.8)
-    axes.set(xlabel="steps", ylabel="clean activation / Lucid's settings after 512 steps", title=title, xlim=(0, 300))
+    axes.set(xlabel="steps", ylabel=f"clean activation / that of {reference}", title=title, xlim=(0, 300))
     axes.legend(fontsize=7, ncols=2)
     figure.savefig(file, dpi=110)
     pyplot.close(figure)
@@ -194,6 +219,7 @@ def main() -> None:
     parser.add_argument("--weights", help="file for all models; their own by default")
     parser.add_argument("--mean", type=lambda text: tuple(map(float, text.split(","))))
     parser.add_argument("--std", type=lambda text: tuple(map(float, text.split(","))))
+    parser.add_argument("--image", choices=TRIALS, default="fourier", help="what is optimised (default: %(default)s)")
     parser.add_argument("--units", type=int, default=16, help="of each layer, evenly spread")
     parser.add_argument("--out", type=Path, default=Path("recipes"))
     options = parser.parse_args()
@@ -202,7 +228,7 @@ def main() -> None:
         spec, _, layers = text.rpartition(":")
         model = pl.load(spec, weights=options.weights, mean=options.mean, std=options.std)
         for layer in layers.split(","):
-            study(model, layer, options.units, options.out)
+            study(model, layer, options.image, options.units, options.out)
 
 
 if __name__ == "__main__":

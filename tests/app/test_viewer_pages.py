@@ -256,6 +256,18 @@ def test_a_key_pressed_while_a_page_is_drawn_waits_for_it(chromium: Any, address
     assert "9" in chromium.inner_text("#view h1")
 
 
+def test_a_key_pressed_while_a_page_is_drawn_is_forgotten_with_it(chromium: Any, address: str) -> None:
+    held: list[Any] = []
+    chromium.route("**/data/0/0/unit/8", lambda route: held.append(route))
+    chromium.goto(f"{address}/mixed4a/8")
+    wait_for_one(chromium, held)
+    chromium.keyboard.press("ArrowRight")
+    chromium.click("#trail a[href='/mixed4a']")  # meant after all
+    chromium.wait_for_selector(".grid .tile")
+    settled(chromium)
+    assert chromium.url.endswith("/mixed4a")
+
+
 @pytest.mark.parametrize("name", ["layer", "search", "compare"])
 def test_a_page_that_is_said_to_be_drawn_has_its_tiles(chromium: Any, address: str, name: str) -> None:
     chromium.goto(address)

@@ -136,6 +136,16 @@ def test_a_level_stops_the_image_that_reaches_it(model: pl.Model) -> None:
         assert history[-1] >= 0.2 > history[:-1].max()
 
 
+@pytest.mark.parametrize(("image", "schedule"), [("fourier", "constant"), ("maco", "cosine")])
+def test_every_kind_of_image_has_its_own_schedule(model: pl.Model, image: str, schedule: str) -> None:
+    settings = {**QUICK, "color": "tiny-imagenet", "image": image}
+    usual = pl.render(model, "3:2", **settings)
+    given = pl.render(model, "3:2", schedule=schedule, **settings)
+    other = pl.render(model, "3:2", schedule="linear", **settings)
+    assert torch.equal(usual.images, given.images)
+    assert not torch.equal(usual.images, other.images)
+
+
 @pytest.mark.parametrize(("image", "rate"), [("fourier", 0.1), ("pyramid", 0.05), ("maco", 0.2), ("cppn", 0.005)])
 def test_every_kind_of_image_rises_at_its_own_rate(model: pl.Model, image: str, rate: float) -> None:
     settings = {**QUICK, "color": "tiny-imagenet", "steps": 30}

@@ -64,6 +64,8 @@ _RATES = {
     "generator": 0.05,
 }
 _OTHER_RATE = 0.1
+# A constant rate suits all images but MACO's: its phases would shake to the end (`docs/design/image-kinds.md`).
+_SCHEDULES = {"maco": "cosine"}
 
 
 def _setting(default: Any, help: str) -> Any:
@@ -80,7 +82,9 @@ class Recipe:
 
     steps: int = _setting(256, "steps of ascent per image")
     learning_rate: float | None = _setting(None, "step size of the optimiser (fourier: 0.1; Lucid's is 0.05)")
-    schedule: str = _setting("constant", "learning rate over the steps: constant, linear or cosine")
+    schedule: str | None = _setting(
+        None, "learning rate over the steps: constant, linear or cosine (maco: cosine, others: constant)"
+    )
     final_rate: float = _setting(0.0, "the learning rate that linear and cosine fall to")
     optimizer: str = _setting("adam", "adam, nadam, adamw, sgd (momentum 0.9) or plain; state is kept per image")
     image: str = _setting("fourier", "what is optimised: fourier, pixels, pyramid, maco, cppn, geometry or generator")
@@ -135,7 +139,7 @@ class Recipe:
         object.__setattr__(self, "snapshots", tuple(sorted(set(self.snapshots))))
         for name, choices in CHOICES.items():
             value = getattr(self, name)
-            if value not in choices:
+            if value not in choices and not (name == "schedule" and value is None):
                 hint = did_you_mean(str(value), choices) or f" There are: {', '.join(choices)}."
                 raise RecipeError(f"no {name} {value!r}.{hint}")
         for name, low in _LEAST.items():
@@ -172,7 +176,7 @@ class Recipe:
             raise RecipeError("refine has no bounds that it could keep to: squash by sigmoid instead of clip")
         if self.group_layer is not None and not (self.diversity or self.alignment):
             raise RecipeError("group_layer is where diversity or alignment look; give one of them a weight")
-        if self.octaves and (self.size is not None or self.schedule != "constant" or self.blur is not None):
+        if self.octaves and (self.size is not None or self.schedule not in (None, "constant") or self.blur is not None):
             raise RecipeError("octaves have sizes, rates and blurs of their own: leave size, schedule and blur out")
         if self.octaves and coupled:
             raise RecipeError(f"octaves go picture by picture, and {coupled[0]} couples the pictures of a group")
@@ -186,6 +190,11 @@ class Recipe:
     def rate(self) -> float:
         """The learning rate at the first step: the one given, or what suits the image."""
         return self.learning_rate or _RATES.get(self.image, _OTHER_RATE)
+
+    @property
+    def curve(self) -> str:
+        """What becomes of the learning rate: the schedule given, or what suits the image."""
+        return self.schedule or _SCHEDULES.get(self.image, "constant")
 
     @property
     def couples(self) -> bool:

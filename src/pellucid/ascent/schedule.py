@@ -12,7 +12,7 @@ __all__ = ["is_on_plateau", "rate_at"]
 
 def rate_at(recipe: Recipe, done: float) -> float:
     """The learning rate when a share of the steps is done."""
-    factor = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[recipe.schedule]
+    factor = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[recipe.curve]
     return recipe.final_rate + (recipe.rate - recipe.final_rate) * factor
 
 

@@ -194,7 +194,8 @@ class Card:
 
 def comparable(recipe: Recipe) -> dict[str, Any]:
     """Of a recipe, what decides the pictures."""
-    return {name: value for name, value in recipe.as_dict().items() if name not in _OF_MACHINE}
+    settings = {name: value for name, value in recipe.as_dict().items() if name not in _OF_MACHINE}
+    return settings | {"learning_rate": recipe.rate, "schedule": recipe.curve}
 
 
 def read_card(place: Place) -> Card | None:

@@ -50,9 +50,9 @@ class Maco(SquashedImage):
 
     Source: Fel et al., "Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained Optimization",
     NeurIPS 2023. They standardise the picture in place of `contrast`, take ImageNet's mean magnitudes in decorrelated
-    colours entry by entry, resized, and use NAdam with rate 1: most of a radian in one step. Here Adam takes 1 as well
-    when its rate falls to 0 (cosine): on four units of the embedded network, 64 px and 128 steps, it scored 4 to 18 %
-    more than a constant 0.1, which is what to take otherwise; a constant 1 keeps shaking and leaves grain.
+    colours entry by entry, resized, and use NAdam with rate 1: most of a radian in one step. Here the default is Adam
+    with a rate of 0.2 that falls to 0 as a cosine; a constant 1 keeps shaking and leaves grain. Measured in
+    `docs/design/image-kinds.md`.
     """
 
     _magnitude: Tensor

@@ -23,8 +23,9 @@
       h("p", {}, h("a", { href: P.href(P.to.overview()) }, "All layers")));
   };
 
-  let page = {}; // of the view shown last: its `grid`, if it has one, and the addresses `beside` it, before and after
-  let waiting = null; // what the last key asked of a view that is not drawn yet
+  /* Of the view asked for last: its `grid`, if it has one, the addresses `beside` it, before and after, and what to do
+     `next`, when it is drawn: what the last key asked of it before. */
+  let page = {};
   /* A view is drawn when all it needs is there: `page.ready(promise)` waits for that, and throws if by then another view
      was asked for, so that one which comes late changes nothing. */
   P.draw = async (wanted) => {
@@ -58,9 +59,7 @@
     own.grid?.start(); // it measures its place, so the view is in the page by now
     view.removeAttribute("aria-busy");
     if (from !== wanted && document.activeElement === document.body) view.focus({ preventScroll: true });
-    const next = waiting;
-    waiting = null;
-    next?.();
+    own.next?.();
   };
 
   const up = () => {
@@ -101,7 +100,7 @@
     if (!(event.key in actions)) return;
     event.preventDefault();
     const early = ofContents.has(event.key) && view.hasAttribute("aria-busy");
-    waiting = early ? actions[event.key] : null;
+    page.next = early ? actions[event.key] : null;
     if (!early) actions[event.key]();
   });
 
