@@ -58,7 +58,7 @@ _RATES = {
     "fourier": 0.1,
     "pixels": 0.1,
     "pyramid": 0.05,
-    "maco": 0.2,
+    "maco": 0.3,
     "cppn": 0.005,
     "geometry": 0.1,
     "generator": 0.05,

@@ -51,7 +51,7 @@ class Maco(SquashedImage):
     Source: Fel et al., "Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained Optimization",
     NeurIPS 2023. They standardise the picture in place of `contrast`, take ImageNet's mean magnitudes in decorrelated
     colours entry by entry, resized, and use NAdam with rate 1: most of a radian in one step. Here the default is Adam
-    with a rate of 0.2 that falls to 0 as a cosine; a constant 1 keeps shaking and leaves grain. Measured in
+    with a rate of 0.3 that falls to 0 as a cosine; a constant 1 keeps shaking and leaves grain. Measured in
     `docs/design/image-kinds.md`.
     """
 
