@@ -151,7 +151,7 @@ def study(model: pl.Model, layer: str, image: str, units: int, out: Path) -> Non
     print("| recipe | " + " | ".join(str(step) for step in (64, 128, 256)) + " | steps to 1 | sturdy | burnt |")
     print("| --- " * 7 + "|", flush=True)
     curves: dict[str, tuple[list[int], list[float]]] = {}
-    name = f"{model.name}-{layer}".replace("/", "-") + ("" if image == "fourier" else f"-{image}")
+    name = f"{model.name}-{layer}-{image}".replace("/", "-")
     with (out / f"{name}.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["recipe", "step", "median quotient"])
@@ -170,14 +170,13 @@ def study(model: pl.Model, layer: str, image: str, units: int, out: Path) -> Non
             cells += ["-" if needed == float("inf") else f"{needed:g}", f"{sturdy:.2f}", f"{result.burnt:.1%}"]
             print(f"| {variant} | " + " | ".join(cells) + " |", flush=True)
     draw(curves, f"{model.name} {layer}, {image}", str(trials.reference), out / f"{name}.png")
-    if image == "fourier":
-        print_plateaus(model, targets)
+    print_plateaus(model, targets, image)
 
 
-def print_plateaus(model: pl.Model, targets: list[str], steps: int = 512) -> None:
+def print_plateaus(model: pl.Model, targets: list[str], image: str, steps: int = 512) -> None:
     """When each plateau rule would have stopped the pictures of one long run, and what would have been lost."""
     grid = list(range(8, steps + 1, 8))
-    got = pl.render(model, targets, steps=steps, snapshots=grid, trial=False)
+    got = pl.render(model, targets, image=image, steps=steps, snapshots=grid, trial=False)
     clean = torch.stack([clean_scores(model, targets, got.snapshots[step].nan_to_num(0.5)) for step in grid])
     print("| plateau | gain | stopped early | median steps | clean activation at the stop / after all steps |")
     print("| --- " * 5 + "|")

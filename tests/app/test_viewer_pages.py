@@ -84,6 +84,15 @@ def settled(page: Any) -> None:
     )
 
 
+def hold(page: Any, pattern: str) -> list[Any]:
+    """Answer no request of a pattern: they gather in the list. Call it before the page is opened, for Chromium tells an
+    open page of a new route too late for what it asks next.
+    """
+    held: list[Any] = []
+    page.route(pattern, lambda route: held.append(route))
+    return held
+
+
 def wait_for_one(page: Any, held: list[Any]) -> None:
     """Wait until a request has been held."""
     over = time.monotonic() + 30
@@ -239,9 +248,7 @@ def test_all_is_reached_by_keyboard(window: Any, address: str) -> None:
 
 
 def test_a_key_pressed_while_a_page_is_drawn_waits_for_it(chromium: Any, address: str) -> None:
-    held: list[Any] = []
-    # Before the page is opened: Chromium tells an open page of a new route too late for what it asks next.
-    chromium.route("**/data/0/0/unit/8", lambda route: held.append(route))
+    held = hold(chromium, "**/data/0/0/unit/8")
     chromium.goto(f"{address}/mixed4a/7")
     settled(chromium)
     chromium.keyboard.press("ArrowRight")
@@ -257,8 +264,7 @@ def test_a_key_pressed_while_a_page_is_drawn_waits_for_it(chromium: Any, address
 
 
 def test_a_key_pressed_while_a_page_is_drawn_is_forgotten_with_it(chromium: Any, address: str) -> None:
-    held: list[Any] = []
-    chromium.route("**/data/0/0/unit/8", lambda route: held.append(route))
+    held = hold(chromium, "**/data/0/0/unit/8")
     chromium.goto(f"{address}/mixed4a/8")
     wait_for_one(chromium, held)
     chromium.keyboard.press("ArrowRight")
@@ -287,8 +293,7 @@ def test_a_page_that_is_said_to_be_drawn_has_its_tiles(chromium: Any, address: s
 
 
 def test_a_page_that_comes_late_changes_nothing(chromium: Any, address: str) -> None:
-    held: list[Any] = []
-    chromium.route("**/data/0/0/layer", lambda route: held.append(route))
+    held = hold(chromium, "**/data/0/0/layer")
     chromium.goto(f"{address}/mixed4a")
     wait_for_one(chromium, held)
     chromium.keyboard.press("g")

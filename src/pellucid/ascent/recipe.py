@@ -139,7 +139,7 @@ class Recipe:
         object.__setattr__(self, "snapshots", tuple(sorted(set(self.snapshots))))
         for name, choices in CHOICES.items():
             value = getattr(self, name)
-            if value not in choices and not (name == "schedule" and value is None):
+            if value not in choices and value != getattr(Recipe, name):  # None, by default: what suits the image
                 hint = did_you_mean(str(value), choices) or f" There are: {', '.join(choices)}."
                 raise RecipeError(f"no {name} {value!r}.{hint}")
         for name, low in _LEAST.items():
